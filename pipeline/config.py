@@ -1,0 +1,266 @@
+"""One experiment as a TOML file: frozen models, strict, with errors that say how to mend the file.
+
+The shortest config is a source and a label; everything else has a default:
+
+    source = "adult.csv"
+    label = "income"
+
+A part that is chosen by name (source, split, model, optimizer, augmentation) is a `Component`: its name and
+its arguments. `"Adam"` is short for `{name = "Adam"}`. Names are looked up by `pipeline.resolve`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.config_errors import explain
+from pipeline.errors import ConfigError, did_you_mean
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, strict, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Component(Section):
+    """Something chosen by name, with its arguments as further keys."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+    name: str = Field(description='A public name of the room, or "their.module:thing".')
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Every key but the name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Source(Component):
+    """Where the rows come from. A plain string is a path, whose ending tells the kind."""
+
+    name: str = Field("auto", description="auto, Csv, Parquet, ScikitLearn, ImageFolder or their.module:thing")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class Split(Component):
+    """Which rows are train, validation and test."""
+
+    name: str = Field("auto", description="auto (a split column if there is one, else Stratified), Stratified, Random, Given")
+
+
+class Model(Component):
+    """The network; further keys are its hyperparameters (width, depth, dropout, l1, l2, ...)."""
+
+    name: str = Field("auto", description="auto (mlp for tables, convnet for images), mlp, convnet or their.module:thing")
+
+
+class Features(Section):
+    """What a person knows better than the inference from the values."""
+
+    drop: tuple[str, ...] = Field((), description="Columns to leave out.")
+    numeric: tuple[str, ...] = Field((), description="Columns that are numbers.")
+    categorical: tuple[str, ...] = Field((), description="Columns that are categories, though they may look like numbers.")
+
+
+class Prepare(Section):
+    """How features become numbers."""
+
+    image_size: tuple[int, int] | None = Field(None, description="Height and width in pixels; None: by the train images.")
+    vocabulary_size: int = Field(10_000, ge=1, description="At most so many categories per column; the rest is unknown.")
+    min_count: int = Field(2, ge=1, description="A category seen less often in train is unknown.")
+    num_bins: int = Field(48, ge=2, le=1024, description="Quantile bins per numeric column, for the model's embeddings.")
+
+
+class Train(Section):
+    """One training."""
+
+    optimizer: Component = Field(Component(name="Adam"), description="SGD, Adam or Adagrad, with its arguments.")
+    learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="Of the learning rate, over all epochs.")
+    batch_size: int = Field(256, ge=1)
+    epochs: int = Field(100, ge=1)
+    patience: int = Field(16, ge=1, description="Stop after so many epochs without a better validation loss.")
+    augment: tuple[Component, ...] = Field((), description="Random changes of train batches, in this order.")
+
+
+class Tune(Section):
+    """The search for hyperparameters. Zero trials: none."""
+
+    algorithm: Literal["random", "bayesian", "grid"] = "random"
+    trials: int = Field(10, ge=0)
+    epochs: int = Field(20, ge=1, description="Per trial, at most.")
+    patience: int = Field(5, ge=1)
+    space: dict[str, Any] | None = Field(
+        None, description="Config key -> list of choices, or {min, max, log, step}. None: the default space."
+    )
+
+
+class Export(Section):
+    """Where the SavedModel goes, and how exactly it must agree with the trained model."""
+
+    directory: str = Field("saved_models", description="Below the current folder, or absolute.")
+    tolerance: float = Field(1e-4, gt=0, description="Largest allowed difference, relative and absolute.")
+
+
+class Config(Section):
+    """One experiment."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="Of the run and of the SavedModel; default: the file's name.")
+    source: Source
+    label: str | None = Field(None, description="The column to predict; None where the source knows it.")
+    task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
+    seed: int = Field(0, ge=0, lt=2**31)
+    runs: str = Field("runs", description="Directory of the runs, below the current folder, or absolute.")
+    features: Features = Features()
+    split: Split = Split(name="auto")
+    prepare: Prepare = Prepare()
+    model: Model = Model(name="auto")
+    train: Train = Train()
+    tune: Tune = Tune()
+    export: Export = Export()
+
+    def section(self, name: str) -> Any:
+        """The JSON form of one key, for fingerprints. A source's path is left out: its content counts."""
+        value = self.model_dump(mode="json", include={name})[name]
+        if name == "source":
+            value = {key: item for key, item in value.items() if key != "path"}
+        return value
+
+    def override(self, overrides: dict[str, Any]) -> Config:
+        """A copy with dotted keys set, e.g. `{"train.epochs": 5}`.
+
+        Raises:
+          ConfigError: a key does not exist or a value does not fit.
+        """
+        tree = self.model_dump(mode="json")
+        for key, value in overrides.items():
+            _set(tree, key, value)
+        return parse(tree, origin="override")
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a TOML file.
+
+    Args:
+      path: the file. A relative `source.path` in it is looked for beside the file, then below the
+        current folder.
+      overrides: `"key.path=value"`, the value in TOML; a bare word is a string.
+
+    Raises:
+      ConfigError: the file is missing or no TOML, a key is unknown, a value does not fit.
+    """
+    path = Path(path)
+    text = _read(path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", fix="See https://toml.io for the syntax.") from None
+    tree.setdefault("name", re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f'--set "{override}" has no "=".', expected="key.path=value, e.g. train.epochs=5")
+        _set(tree, key.strip(), _toml_value(value.strip()))
+    config = parse(tree, origin=str(path), text=text)
+    return _with_absolute_path(config, path.parent)
+
+
+def parse(tree: dict[str, Any], *, origin: str, text: str = "") -> Config:
+    """Validates a tree of plain values; `origin` and `text` let an error name the file and the line."""
+    try:
+        # Through JSON, because there an array is a tuple's strict form; Python's strict form is only a tuple.
+        return Config.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as error:
+        raise explain(error, Config, origin=origin, text=text) from None
+
+
+def fingerprint(value: Any) -> str:
+    """A short stable hash of a JSON value: 16 hexadecimal digits.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    encoded = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the config file, in which `name` may be absent and short forms are allowed."""
+    schema = Config.model_json_schema()
+    schema["required"] = ["source"]
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    for component in ("Component", "Source", "Split", "Model"):
+        definition = schema["$defs"][component]
+        description = definition.pop("description", "")
+        schema["$defs"][component] = {"description": description, "anyOf": [{"type": "string"}, definition]}
+    return schema
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        siblings = [str(found) for found in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        hint = did_you_mean(str(path), siblings)
+        raise ConfigError(f"{path} does not exist.", fix=f"{hint}Write one with: pipeline init PATH") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", expected="a TOML file in UTF-8") from None
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key, opening short forms (`"Adam"` -> `{name = "Adam"}`) on the way."""
+    *parents, last = key.split(".")
+    node = tree
+    for parent in parents:
+        child = node.get(parent)
+        if isinstance(child, str):
+            child = {"path": child} if parent == "source" else {"name": child}
+        elif child is None:
+            child = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f'"{key}": "{parent}" is not a section.', fix="pipeline schema lists every key.")
+        node[parent] = dict(child)
+        node = node[parent]
+    opened = node.get(last)
+    if isinstance(opened, dict) and "name" in opened and isinstance(value, str):
+        value = {"name": value}  # another component: the arguments of the old one do not belong to it
+    node[last] = value
+
+
+def _with_absolute_path(config: Config, folder: Path) -> Config:
+    written = config.source.arguments.get("path")
+    if not isinstance(written, str):
+        return config
+    written = os.path.expanduser(written)
+    beside, below = folder / written, Path.cwd() / written
+    found = beside if beside.exists() or not below.exists() else below
+    source = config.source.model_copy(update={"path": os.path.abspath(found)})
+    return config.model_copy(update={"source": source})

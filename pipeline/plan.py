@@ -1,0 +1,114 @@
+"""The stages as data: what each reads of the config, needs of the others and makes.
+
+The command line, the status page and the Airflow DAG are all generated from `PLAN`; a fingerprint is a pure
+function of it, the config and the source's content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.config import Config, fingerprint
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the plan.
+
+    Attributes:
+      name: of the stage and of its function in `pipeline.stages`.
+      reads: keys of the config that change what the stage makes.
+      needs: stages whose artifacts it opens.
+      makes: files in its artifact that others may rely on.
+      about: one line for people.
+      version: raised when the stage's code makes something else from the same input.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    needs: tuple[str, ...]
+    makes: tuple[str, ...]
+    about: str
+    version: int = 1
+
+
+PLAN: tuple[Stage, ...] = (
+    Stage(
+        "ingest",
+        reads=("source", "label", "features"),
+        needs=(),
+        makes=("schema.json", "rows.arrow"),
+        about="read the source once, infer and check its schema",
+    ),
+    Stage(
+        "split",
+        reads=("split", "task", "seed"),
+        needs=("ingest",),
+        makes=("sides.npy", "split.json"),
+        about="give every row its side: train, validation or test",
+    ),
+    Stage(
+        "prepare",
+        reads=("prepare", "task"),
+        needs=("ingest", "split"),
+        makes=("spec.json", "transforms.json", "train", "validation", "test"),
+        about="learn transforms from train, encode every split once",
+    ),
+    Stage(
+        "tune",
+        reads=("model", "train", "tune", "seed"),
+        needs=("prepare",),
+        makes=("best.json", "trials.json"),
+        about="search hyperparameters on train, scored on validation",
+    ),
+    Stage(
+        "train",
+        reads=("model", "train", "seed"),
+        needs=("prepare", "tune"),
+        makes=("model.weights.h5", "config.json", "history.json"),
+        about="train the best config, stop early on validation",
+    ),
+    Stage(
+        "evaluate",
+        reads=(),
+        needs=("prepare", "train"),
+        makes=("evaluation.json",),
+        about="open test, once: metrics beside a baseline",
+    ),
+    Stage(
+        "export",
+        reads=("name", "export"),
+        needs=("ingest", "split", "prepare", "train", "evaluate"),
+        makes=("export.json",),
+        about="write the SavedModel, compare it in a fresh process, publish it",
+    ),
+)
+
+
+def stage_named(name: str) -> Stage:
+    """The row of `PLAN` with this name; KeyError if there is none."""
+    return {stage.name: stage for stage in PLAN}[name]
+
+
+def fingerprints(config: Config, source_fingerprint: str) -> dict[str, str]:
+    """The fingerprint of every stage, in the order of `PLAN`.
+
+    Args:
+      config: the whole config; each stage's fingerprint takes in only the keys it reads.
+      source_fingerprint: a hash of the source's content.
+
+    Returns:
+      Stage name -> 16 hexadecimal digits. A changed key changes the stages that read it and all that
+      need those, and no other.
+    """
+    found: dict[str, str] = {}
+    for stage in PLAN:
+        found[stage.name] = fingerprint(
+            {
+                "stage": stage.name,
+                "version": stage.version,
+                "config": {key: config.section(key) for key in stage.reads},
+                "inputs": {need: found[need] for need in stage.needs} or {"source": source_fingerprint},
+            }
+        )
+    return found

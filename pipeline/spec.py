@@ -1,0 +1,65 @@
+"""What a model must know of the data: shared by the rooms above, known before any batch is read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Task = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The shape of a batch and the task.
+
+    A batch's features are a dict with the keys of those parts that are there:
+    `numeric` float32 [rows, num_numeric], standardized, then the missing-value indicators;
+    `categorical` int32 [rows, columns], indices into the vocabularies;
+    `image` uint8 [rows, height, width, channels].
+    The label is int32 [rows] (a class index) or float32 [rows] (standardized, for regression).
+
+    Attributes:
+      task: binary, multiclass or regression.
+      num_classes: 2 for binary, 1 for regression.
+      num_numeric: columns of `numeric`.
+      edges: per standardized column of `numeric`, its increasing quantile edges on train; shorter than
+        `num_numeric` by the indicators, which have none.
+      vocabulary_sizes: per column of `categorical`, its number of indices.
+      image_shape: (height, width, channels), or None.
+      num_train: rows of train, by which a model may size itself.
+    """
+
+    task: Task
+    num_classes: int
+    num_numeric: int = 0
+    edges: tuple[tuple[float, ...], ...] = ()
+    vocabulary_sizes: tuple[int, ...] = ()
+    image_shape: tuple[int, int, int] | None = None
+    num_train: int = 0
+
+    @property
+    def num_outputs(self) -> int:
+        """Units of the last layer: one logit for binary, one value for regression, else a logit a class."""
+        return self.num_classes if self.task == "multiclass" else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` is the inverse."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Spec:
+        """The inverse of `to_json`.
+
+        >>> spec = Spec("binary", 2, num_numeric=1, edges=((0.0, 1.0),))
+        >>> Spec.from_json(spec.to_json()) == spec
+        True
+        """
+        shape = value["image_shape"]
+        return Spec(
+            **{
+                **value,
+                "edges": tuple(tuple(edges) for edges in value["edges"]),
+                "vocabulary_sizes": tuple(value["vocabulary_sizes"]),
+                "image_shape": None if shape is None else (shape[0], shape[1], shape[2]),
+            }
+        )
