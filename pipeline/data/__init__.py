@@ -1,0 +1,1 @@
+"""Everything from bytes to batches: sources, schema, splits, transforms, stores, augmentation, input pipelines."""
