@@ -1,0 +1,82 @@
+"""A small convolutional network for images of 8x8 up to some 200x200 pixels."""
+
+from __future__ import annotations
+
+import keras
+
+from pipeline.errors import ConfigError
+from pipeline.models.embeddings import inputs
+from pipeline.models.regularization import dropout as drop
+from pipeline.models.regularization import kernel
+from pipeline.spec import Spec
+
+# Blocks go on halving the image until its smaller side is at most this.
+_SMALLEST_SIDE = 4
+# From this size on the first convolution takes every second place: a quarter of the work, for detail that a
+# network this small does not use.
+_LARGE_SIDE = 48
+
+
+def convnet(
+    spec: Spec,
+    *,
+    width: int = 32,
+    depth: int = 2,
+    dropout: float = 0.1,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> keras.Model:
+    """Blocks of 3x3 convolutions with BatchNorm and ReLU, each block half the size and up to twice the channels.
+
+    Args:
+      spec: what the data look like; it must have an image.
+      width: channels of the first block, doubled block by block up to four times.
+      depth: convolutions in a block.
+      dropout: rate of whole channels after each convolution but the first, and of units before the output.
+      l1, l2: penalties on every kernel.
+
+    Returns:
+      An uncompiled model from features (see `Spec`) to logits, float32 [rows, spec.num_outputs].
+
+    Raises:
+      ConfigError: the data have no image, or a rate or a penalty is out of range.
+
+    Example:
+      >>> convnet(Spec("multiclass", 10, image_shape=(8, 8, 1)), width=4).output_shape
+      (None, 10)
+    """
+    if spec.image_shape is None:
+        raise ConfigError('"model.name" is convnet, but the data hold no image.', fix='Use model.name = "mlp".')
+    features = inputs(spec)
+    side = min(spec.image_shape[:2])
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(features["image"])
+    if side >= _LARGE_SIDE:
+        x = _convolution(x, width, l1, l2, stride=2)
+        side //= 2
+    channels = width
+    while True:
+        for _ in range(depth):
+            x = drop(_convolution(x, channels, l1, l2), dropout, spatial=True)
+        if side <= _SMALLEST_SIDE:
+            break
+        x = keras.layers.MaxPooling2D()(x)
+        side //= 2
+        channels = min(2 * channels, 4 * width)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = drop(x, dropout)
+    output = keras.layers.Dense(spec.num_outputs, kernel_regularizer=kernel(l1, l2), name="output")(x)
+    return keras.Model({"image": features["image"]}, output, name="convnet")
+
+
+def _convolution(x: keras.KerasTensor, channels: int, l1: float, l2: float, stride: int = 1) -> keras.KerasTensor:
+    x = keras.layers.Conv2D(
+        channels,
+        3,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        kernel_regularizer=kernel(l1, l2),
+    )(x)
+    x = keras.layers.BatchNormalization(momentum=0.9)(x)
+    return keras.layers.ReLU()(x)
