@@ -141,8 +141,11 @@ class Config(Section):
     export: Export = Export()
 
     def section(self, name: str) -> Any:
-        """The JSON form of one key, for fingerprints. A source's path is left out: its content counts."""
+        """The JSON form of one key (`"train"`, `"split.column"`), for fingerprints. A source's path is left out: its content counts."""
+        name, _, key = name.partition(".")
         value = self.model_dump(mode="json", include={name})[name]
+        if key:
+            return value.get(key)
         if name == "source":
             value = {key: item for key, item in value.items() if key != "path"}
         return value

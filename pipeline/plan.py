@@ -35,7 +35,7 @@ class Stage:
 PLAN: tuple[Stage, ...] = (
     Stage(
         "ingest",
-        reads=("source", "label", "features"),
+        reads=("source", "label", "features", "split.column"),
         needs=(),
         makes=("schema.json", "rows.arrow"),
         about="read the source once, infer and check its schema",

@@ -99,7 +99,7 @@ def _learn(rows_path: Path, schema: Schema, sides: np.ndarray, reporter: Reporte
     stride = max(1, int((sides == TRAIN).sum()) // QUANTILE_ROWS)
     seen = 0
     with reporter.bar("train rows learnt from", int((sides == TRAIN).sum())) as advance:
-        for batch in _rows_of(rows_path, sides, TRAIN):
+        for batch in rows_of(stored_rows(rows_path), sides, TRAIN):
             for name in schema.of_kind("numeric"):
                 values = labels_of(batch.column(name))
                 learnt.moments[name] = learnt.moments.get(name, Moments()).merge(Moments.of(values))
@@ -115,9 +115,10 @@ def _learn(rows_path: Path, schema: Schema, sides: np.ndarray, reporter: Reporte
     return learnt
 
 
-def _rows_of(rows_path: Path, sides: np.ndarray, side: int, rows: int | None = None) -> Iterator[pa.RecordBatch]:
+def rows_of(
+    reader: pa.ipc.RecordBatchFileReader, sides: np.ndarray, side: int, rows: int | None = None
+) -> Iterator[pa.RecordBatch]:
     """The stored rows of one side, in their order, in batches of at most `rows`."""
-    reader = stored_rows(rows_path)
     start = 0
     for index in range(reader.num_record_batches):
         batch = reader.get_batch(index)
@@ -192,7 +193,7 @@ def _encode(
     with reporter.bar("rows encoded", sum(counts)) as advance:
         for side, name in enumerate(SIDES):
             writer = StoreWriter(directory / name, counts[side], _columns(spec))
-            for batch in _rows_of(rows_path, sides, side, _CHUNK_ROWS if spec.image_shape else None):
+            for batch in rows_of(stored_rows(rows_path), sides, side, _CHUNK_ROWS if spec.image_shape else None):
                 writer.append({**transforms.encode(batch), LABEL: transforms.encode_label(batch)})
                 advance(batch.num_rows)
             writer.close()

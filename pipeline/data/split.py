@@ -13,6 +13,8 @@ import numpy as np
 from pipeline.data.sides import NO_SIDE, SIDE_OF_NAME, SIDES, TEST, TRAIN, VALIDATION
 from pipeline.errors import ConfigError, DataError
 
+__all__ = ["Given", "Random", "Stratified"]
+
 # A numeric label with more distinct values is stratified by this many bins of equal counts.
 MAX_CLASSES = 20
 REGRESSION_BINS = 10

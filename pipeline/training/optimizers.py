@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 
 import keras
 
+__all__ = ["SGD", "Adagrad", "Adam"]
+
 Schedule = Literal["constant", "cosine"]
 # Part of the steps over which a cosine schedule first warms up.
 _WARMUP_FRACTION = 0.05

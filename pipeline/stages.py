@@ -1,0 +1,336 @@
+"""One short function per row of `PLAN`: artifacts in, artifacts out. What each returns goes into its manifest.
+
+A stage imports what it needs inside its function, so that the command line stays quick and the stages before
+`prepare` never load TensorFlow for a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.components import augmentations_of, model_of, optimizer_of, source_of, split_of
+from pipeline.config import Config
+from pipeline.progress import Reporter
+from pipeline.runs import read_json, write_json
+from pipeline.spec import Spec
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage is given.
+
+    Attributes:
+      config: of the run.
+      inputs: stage name -> directory of its artifact, for the stages it needs.
+      out: the directory to write into.
+      fingerprint: of what it makes.
+      reporter: for progress.
+    """
+
+    config: Config
+    inputs: dict[str, Path]
+    out: Path
+    fingerprint: str
+    reporter: Reporter
+
+
+def ingest(context: Context) -> dict[str, Any]:
+    """Source -> schema.json, rows.arrow."""
+    from pipeline.data.ingest import ingest as read
+
+    features = context.config.features
+    schema, num_rows, num_unlabelled = read(
+        source_of(context.config),
+        context.out / "rows.arrow",
+        split=context.config.split.arguments.get("column"),
+        drop=features.drop,
+        numeric=features.numeric,
+        categorical=features.categorical,
+        reporter=context.reporter,
+    )
+    write_json(context.out / "schema.json", schema.to_json())
+    for name, reason in schema.ignored:
+        context.reporter.note(f'column "{name}" is left out: it {reason}' if name else f"a column is left out: it {reason}")
+    if num_unlabelled:
+        context.reporter.warn(f"{num_unlabelled} of {num_rows} rows have no label; they are on no side of the split")
+    kinds = [feature.kind for feature in schema.features]
+    return {"rows": num_rows, "unlabelled": num_unlabelled, **{kind: kinds.count(kind) for kind in sorted(set(kinds))}}
+
+
+def split(context: Context) -> dict[str, Any]:
+    """rows.arrow -> sides.npy."""
+    import numpy as np
+
+    from pipeline.data.ingest import stored_column
+    from pipeline.data.schema import Schema
+    from pipeline.data.sides import NO_SIDE, SIDES
+    from pipeline.data.transforms.bundle import labels_of
+
+    rows = context.inputs["ingest"] / "rows.arrow"
+    schema = Schema.from_json(read_json(context.inputs["ingest"] / "schema.json"))
+    splitter = split_of(context.config, schema.split)
+    column = np.asarray(stored_column(rows, schema.split).to_pylist(), object) if schema.split else None
+    sides = splitter(labels_of(stored_column(rows, schema.label.name)), column=column, seed=context.config.seed)
+    np.save(context.out / "sides.npy", sides)
+    counts = {name: int((sides == side).sum()) for side, name in enumerate(SIDES)}
+    about = {"by": type(splitter).__name__, **counts, "on no side": int((sides == NO_SIDE).sum())}
+    write_json(context.out / "split.json", about)
+    return about
+
+
+def prepare(context: Context) -> dict[str, Any]:
+    """rows.arrow and sides.npy -> transforms.json, spec.json and a store a side."""
+    import numpy as np
+
+    from pipeline.data.prepare import prepare as encode
+    from pipeline.data.schema import Schema
+
+    spec, transforms = encode(
+        context.inputs["ingest"] / "rows.arrow",
+        Schema.from_json(read_json(context.inputs["ingest"] / "schema.json")),
+        np.load(context.inputs["split"] / "sides.npy"),
+        context.out,
+        task=context.config.task,
+        reporter=context.reporter,
+        **context.config.prepare.model_dump(),
+    )
+    write_json(context.out / "spec.json", spec.to_json())
+    write_json(context.out / "transforms.json", transforms.to_json())
+    return {"task": spec.task, "classes": spec.num_classes, "features": len(transforms.features)}
+
+
+def tune(context: Context) -> dict[str, Any]:
+    """Stores of train and validation -> best.json, trials.json."""
+    config, reporter = context.config, context.reporter
+    if config.tune.trials == 0:
+        write_json(context.out / "best.json", {})
+        write_json(context.out / "trials.json", [])
+        return {"trials": 0}
+
+    import tempfile
+    from dataclasses import asdict
+
+    from pipeline import training
+
+    spec = _spec(context)
+    start = {f"{part}.{key}": value for part in ("model", "train") for key, value in config.section(part).items()}
+    start["train.optimizer"] = config.train.optimizer.name
+    space = training.to_hyperparameters(_space(config, spec), start)
+
+    def objective(overrides: dict[str, Any]) -> float:
+        short = {"train.epochs": config.tune.epochs, "train.patience": config.tune.patience}
+        return _train(context, config.override({**short, **overrides}), spec)[1].best_val_loss
+
+    found: list[training.Trial] = []
+    with reporter.bar("trials", config.tune.trials) as advance, tempfile.TemporaryDirectory(dir=context.out) as folder:
+
+        def on_trial(trial: training.Trial) -> None:
+            found.append(trial)
+            if trial.error:
+                reporter.warn(f"trial {len(found)} failed: {trial.error.splitlines()[0]}")
+            scores = [trial.score for trial in found if trial.score is not None]
+            advance(1, f"best validation loss {min(scores):.4f}" if scores else "")
+
+        trials = training.tune(
+            objective,
+            space,
+            algorithm=config.tune.algorithm,
+            trials=config.tune.trials,
+            seed=config.seed,
+            directory=Path(folder),
+            on_trial=on_trial,
+        )
+    best = training.best(trials)
+    write_json(context.out / "best.json", best.overrides)
+    write_json(context.out / "trials.json", [asdict(trial) for trial in trials])
+    failed = sum(trial.error is not None for trial in trials)
+    return {"trials": len(trials), "failed": failed, "validation loss": best.score}
+
+
+def train(context: Context) -> dict[str, Any]:
+    """Stores of train and validation, best.json -> model.weights.h5, config.json, history.json."""
+    from dataclasses import asdict
+
+    config = context.config.override(read_json(context.inputs["tune"] / "best.json"))
+    spec = _spec(context)
+    with context.reporter.bar("epochs", config.train.epochs) as advance:
+        model, history = _train(
+            context,
+            config,
+            spec,
+            lambda history: advance(1, f"loss {history.loss[-1]:.4f}  validation {history.val_loss[-1]:.4f}"),
+        )
+    model.save_weights(context.out / "model.weights.h5")
+    write_json(context.out / "config.json", config.model_dump(mode="json", include={"name", "source", "model", "train", "seed"}))
+    write_json(context.out / "history.json", asdict(history))
+    return {
+        "epochs": len(history.loss),
+        "best epoch": history.best_epoch + 1,
+        "validation loss": history.best_val_loss,
+        "weights": model.count_params(),
+    }
+
+
+def evaluate(context: Context) -> dict[str, Any]:
+    """The test store, opened here and nowhere else -> evaluation.json."""
+    import numpy as np
+
+    from pipeline import evaluation
+    from pipeline.data.input_pipeline import make_eval
+    from pipeline.data.store import LABEL, Store
+    from pipeline.data.transforms.target import FittedClassIndex
+    from pipeline.models.outputs import predict
+
+    prepared, spec, target = context.inputs["prepare"], _spec(context), _transforms(context).target
+    found, labels = predict(_trained_model(context, spec), spec, make_eval(Store(prepared / "test")))
+    train_labels = np.asarray(Store(prepared / "train").columns[LABEL])
+    if isinstance(target, FittedClassIndex):
+        result = evaluation.evaluate_classes(found, labels, train_labels, target.names)
+    else:
+        in_units = [target.inverse(values.astype(np.float64)) for values in (found, labels, train_labels)]
+        result = evaluation.evaluate_values(*in_units)
+    if result.num_unknown:
+        context.reporter.warn(f"{result.num_unknown} test rows have a class that train never showed; they count as wrong")
+    write_json(context.out / "evaluation.json", result.to_json())
+    return {"metrics": result.metrics, "baseline": result.baseline}
+
+
+def export(context: Context) -> dict[str, Any]:
+    """The trained model and the transforms -> saved_models/<name>/<version>, compared before it is published."""
+    from pipeline.export.publish import new_version, published, versions
+    from pipeline.export.saved_model import write_saved_model
+
+    config, spec, transforms = context.config, _spec(context), _transforms(context)
+    directory = Path(config.export.directory).absolute() / config.name
+    path, largest = published(directory, context.fingerprint), None
+    if path is None:
+        model = _trained_model(context, spec)
+        with new_version(directory, context.fingerprint) as temporary:
+            write_saved_model(model, spec, transforms, temporary, _about(context, spec, transforms))
+            largest = _compare(context, spec, transforms, model, temporary)
+        path = directory / str(max(versions(directory)))
+    write_json(context.out / "export.json", {"saved_model": str(path), "largest_difference": largest})
+    return {"saved_model": str(path), "largest difference": largest}
+
+
+def _spec(context: Context) -> Spec:
+    return Spec.from_json(read_json(context.inputs["prepare"] / "spec.json"))
+
+
+def _transforms(context: Context) -> Any:
+    from pipeline.data.transforms import Transforms
+
+    return Transforms.from_json(read_json(context.inputs["prepare"] / "transforms.json"))
+
+
+def _space(config: Config, spec: Spec) -> dict[str, Any]:
+    from pipeline.training import default_space
+
+    if config.tune.space is not None:
+        return config.tune.space
+    function, _ = model_of(config, spec.image_shape is not None)
+    import inspect
+
+    known = inspect.signature(function).parameters
+    space = default_space(spec)
+    # A model of one's own may not have every hyperparameter of ours.
+    return {key: values for key, values in space.items() if not key.startswith("model.") or key[6:] in known}
+
+
+def _train(context: Context, config: Config, spec: Spec, on_epoch: Any = None) -> tuple[Any, Any]:
+    """One training of a config: the same for a trial and for the final model."""
+    import keras
+
+    from pipeline.data.input_pipeline import make_eval, make_train
+    from pipeline.data.store import Store
+    from pipeline.training import fit
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    prepared = context.inputs["prepare"]
+    batches = make_train(
+        Store(prepared / "train"),
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        epochs=config.train.epochs,
+        augment=augmentations_of(config),
+    )
+    model = _build_model(config, spec)
+    history = fit(
+        model,
+        batches,
+        make_eval(Store(prepared / "validation")),
+        spec=spec,
+        optimizer=optimizer_of(config),
+        epochs=config.train.epochs,
+        patience=config.train.patience,
+        on_epoch=on_epoch,
+    )
+    return model, history
+
+
+def _build_model(config: Config, spec: Spec) -> Any:
+    function, hyperparameters = model_of(config, spec.image_shape is not None)
+    return function(spec, **hyperparameters)
+
+
+def _trained_model(context: Context, spec: Spec) -> Any:
+    """Built again from the config that trained it, with its weights."""
+    trained = context.inputs["train"]
+    written = read_json(trained / "config.json")
+    config = context.config.override({"model": written["model"]})
+    model = _build_model(config, spec)
+    model.load_weights(trained / "model.weights.h5")
+    return model
+
+
+def _about(context: Context, spec: Spec, transforms: Any) -> dict[str, Any]:
+    """What travels with the SavedModel: for `pipeline predict`, and for whoever finds it later."""
+    import keras
+    import tensorflow as tf
+
+    from pipeline import __version__
+    from pipeline.data.schema import Schema
+    from pipeline.data.transforms.target import FittedClassIndex
+
+    schema = Schema.from_json(read_json(context.inputs["ingest"] / "schema.json"))
+    target = transforms.target
+    return {
+        "name": context.config.name,
+        "task": spec.task,
+        "label": transforms.label,
+        "classes": list(target.names) if isinstance(target, FittedClassIndex) else [],
+        "kinds": {feature.name: feature.kind for feature in schema.features},
+        "evaluation": read_json(context.inputs["evaluate"] / "evaluation.json"),
+        "split": read_json(context.inputs["split"] / "split.json"),
+        "training": read_json(context.inputs["train"] / "config.json") | {"source": None},
+        "versions": {"pipeline": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
+    }
+
+
+def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_model: Path) -> float:
+    """Raw validation rows through the SavedModel, prepared ones through the model: test stays closed here."""
+    import numpy as np
+
+    from pipeline.data.ingest import stored_rows
+    from pipeline.data.prepare import rows_of
+    from pipeline.data.sides import VALIDATION
+    from pipeline.data.store import Store
+    from pipeline.export.compare import ask_in_fresh_process, largest_difference
+    from pipeline.export.saved_model import argument_names, expected_outputs, raw_columns
+
+    sides = np.load(context.inputs["split"] / "sides.npy")
+    num_rows = min(COMPARED_ROWS, int((sides == VALIDATION).sum()))
+    reader = stored_rows(context.inputs["ingest"] / "rows.arrow")
+    batch = next(rows_of(reader, sides, VALIDATION, num_rows))
+    raw = raw_columns(batch, transforms)
+    arguments = argument_names(list(raw))
+    prepared = Store(context.inputs["prepare"] / "validation")[np.arange(batch.num_rows)]
+    with context.reporter.bar("SavedModel asked in a fresh process"):
+        found = ask_in_fresh_process(saved_model, {arguments[name]: column for name, column in raw.items()})
+    return largest_difference(found, expected_outputs(model, spec, transforms, prepared), context.config.export.tolerance)
+
+
+COMPARED_ROWS = 256

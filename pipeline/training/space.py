@@ -1,0 +1,97 @@
+"""The search space: config keys and the values they may take, checked before any trial runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import keras_tuner
+
+from pipeline.errors import ConfigError
+from pipeline.spec import Spec
+
+# Data are prepared once for all trials, so only what comes after that can be tuned.
+TUNABLE = ("model.", "train.")
+_BOUNDS = ("min", "max", "log", "step")
+
+
+def default_space(spec: Spec) -> dict[str, Any]:
+    """Optimizer, learning rate, batch size, l1, l2, dropout, width and depth, in ranges that suit the data."""
+    image = spec.image_shape is not None
+    batch = 32 if spec.num_train < 2_000 else 64 if image or spec.num_train < 10_000 else 128
+    return {
+        "train.optimizer": ["Adam", "SGD", "Adagrad"],
+        "train.learning_rate": {"min": 3e-4, "max": 1e-2, "log": True},
+        "train.batch_size": [batch, 2 * batch, 4 * batch],
+        "model.l1": {"min": 1e-8, "max": 1e-5, "log": True},
+        "model.l2": {"min": 1e-7, "max": 1e-3, "log": True},
+        "model.dropout": {"min": 0.0, "max": 0.4, "step": 0.1},
+        "model.width": [16, 32] if image else [64, 128, 256],
+        "model.depth": [1, 2] if image else [1, 2, 3],
+    }
+
+
+def to_hyperparameters(space: dict[str, Any], start: dict[str, Any]) -> keras_tuner.HyperParameters:
+    """KerasTuner's form of a space.
+
+    Args:
+      space: key -> list of choices, or {min, max, log, step}.
+      start: key -> the config's own value, which becomes the default where the space admits it.
+
+    Raises:
+      ConfigError: a key cannot be tuned, a range is empty or contradicts itself.
+    """
+    if not space:
+        raise ConfigError('"tune.space" is empty.', expected="at least one key", fix="Or switch tuning off: tune.trials = 0.")
+    found = keras_tuner.HyperParameters()
+    for key, values in space.items():
+        if not key.startswith(TUNABLE):
+            raise ConfigError(f'"tune.space": "{key}" cannot be tuned.', expected="a key below model or train")
+        if isinstance(values, list):
+            _add_choice(found, key, values, start.get(key))
+        elif isinstance(values, dict):
+            _add_range(found, key, values, start.get(key))
+        else:
+            raise _bad(key, values)
+    return found
+
+
+def overrides(hyperparameters: keras_tuner.HyperParameters) -> dict[str, Any]:
+    """Config key -> value, the inverse of how choices are encoded."""
+    return {key: json.loads(value) if isinstance(value, str) else value for key, value in hyperparameters.values.items()}
+
+
+def _add_choice(found: keras_tuner.HyperParameters, key: str, values: list[Any], start: Any) -> None:
+    if not values:
+        raise ConfigError(f'"tune.space.{key}" lists no choice.', expected="at least one value")
+    # KerasTuner takes choices of one plain type only; text, tables and mixtures travel as JSON.
+    kinds = {type(value) for value in values}
+    plain = len(kinds) == 1 and kinds <= {int, float, bool}
+    choices = values if plain else [json.dumps(value) for value in values]
+    wanted = start if plain else json.dumps(start)
+    found.Choice(key, choices, default=wanted if wanted in choices else None)
+
+
+def _add_range(found: keras_tuner.HyperParameters, key: str, values: dict[str, Any], start: Any) -> None:
+    numbers = [values.get(name) for name in ("min", "max")]
+    unknown = sorted(set(values) - set(_BOUNDS))
+    if unknown or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise _bad(key, values)
+    low, high = numbers
+    if low >= high:
+        raise ConfigError(f'"tune.space.{key}": min is {low} and max is {high}.', expected="min below max")
+    log = bool(values.get("log", False))
+    if log and low <= 0:
+        raise ConfigError(f'"tune.space.{key}": min is {low} on a logarithmic scale.', expected="min above 0")
+    within = isinstance(start, int | float) and low <= start <= high
+    form = {"sampling": "log" if log else "linear", "step": values.get("step")}
+    if all(isinstance(number, int) for number in numbers):
+        found.Int(key, low, high, default=start if within else None, **form)
+    else:
+        found.Float(key, float(low), float(high), default=float(start) if within else None, **form)
+
+
+def _bad(key: str, values: Any) -> ConfigError:
+    return ConfigError(
+        f'"tune.space.{key}" is {values!r}.', expected="a list of choices, or {min = ..., max = ..., log = true, step = ...}"
+    )

@@ -1,0 +1,149 @@
+"""The search for hyperparameters: KerasTuner says what to try, each trial is an ordinary training.
+
+KerasTuner's search returns normally when every trial failed, and then still names a best one; here failed
+trials keep their own error, and are never the best.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine import base_tuner
+
+from pipeline.errors import TuningError
+from pipeline.training.space import overrides
+
+_OBJECTIVE = "val_loss"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration that was tried.
+
+    Attributes:
+      overrides: config key -> value.
+      score: its validation loss; None where it failed.
+      error: why it failed.
+    """
+
+    overrides: dict[str, Any]
+    score: float | None
+    error: str | None = None
+
+
+def tune(
+    objective: Callable[[dict[str, Any]], float],
+    space: keras_tuner.HyperParameters,
+    *,
+    algorithm: str = "random",
+    trials: int,
+    seed: int,
+    directory: Path,
+    on_trial: Callable[[Trial], None] | None = None,
+) -> list[Trial]:
+    """Tries configurations and scores them.
+
+    Args:
+      objective: config overrides -> validation loss, lower is better. What it raises is that trial's error.
+      space: see `to_hyperparameters`. Random and Bayesian searches begin with its defaults: the config itself.
+      algorithm: random, bayesian or grid.
+      trials: at most so many; a small space may hold fewer.
+      seed: of the search.
+      directory: for KerasTuner's own files.
+      on_trial: called after each trial.
+
+    Returns:
+      Every trial, in the order they ran.
+
+    Raises:
+      TuningError: all failed; it carries the first error.
+    """
+    oracle = _ORACLES[algorithm](
+        objective=keras_tuner.Objective(_OBJECTIVE, "min"),
+        max_trials=trials,
+        seed=seed + 1,  # 0 counts as no seed
+        hyperparameters=space,
+        allow_new_entries=False,
+        tune_new_entries=False,
+        max_retries_per_trial=0,
+        max_consecutive_failed_trials=trials + 1,  # failures are results; three of them must not end the search
+    )
+    tuner = _Tuner(objective, on_trial, oracle, directory)
+    with contextlib.redirect_stdout(io.StringIO()):
+        tuner.search(verbose=0)
+    best(tuner.tried)
+    return tuner.tried
+
+
+def best(trials: list[Trial]) -> Trial:
+    """The trial with the lowest score.
+
+    Raises:
+      TuningError: none has a score.
+    """
+    scored = [trial for trial in trials if trial.score is not None]
+    if not scored:
+        first = trials[0].error if trials else "the space holds no configuration"
+        raise TuningError(
+            f"All {len(trials)} trials failed. The first one: {first}",
+            expected="at least one trial that trains",
+            fix="Mend the cause, or narrow tune.space.",
+        )
+    return min(scored, key=lambda trial: trial.score if trial.score is not None else math.inf)
+
+
+class _Tuner(base_tuner.BaseTuner):
+    """KerasTuner's loop around an objective of our own."""
+
+    def __init__(self, objective: Any, on_trial: Any, oracle: keras_tuner.Oracle, directory: Path) -> None:
+        super().__init__(oracle, hypermodel=None, directory=str(directory), project_name="search", overwrite=True)
+        self._objective, self._on_trial = objective, on_trial
+        self.tried: list[Trial] = []
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+        chosen = overrides(trial.hyperparameters)
+        try:
+            score = float(self._objective(chosen))
+            if not math.isfinite(score):
+                raise TuningError(f"the validation loss is {score}")
+        except Exception as error:
+            self._finish(Trial(chosen, None, f"{type(error).__name__}: {error}"))
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        self._finish(Trial(chosen, score))
+        return {_OBJECTIVE: score}
+
+    def _finish(self, trial: Trial) -> None:
+        self.tried.append(trial)
+        if self._on_trial:
+            self._on_trial(trial)
+
+
+class _StartFromConfig:
+    """The first trial is the space's defaults, which are the config: so tuning is never worse than not tuning."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        space: Any = self
+        if not space.trials:
+            values = {hp.name: hp.default for hp in space.hyperparameters.space}
+            space._tried_so_far.add(space._compute_values_hash(values))
+            return {"status": "RUNNING", "values": values}
+        found: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+        return found
+
+
+class _Random(_StartFromConfig, keras_tuner.oracles.RandomSearchOracle):
+    pass
+
+
+class _Bayesian(_StartFromConfig, keras_tuner.oracles.BayesianOptimizationOracle):
+    pass
+
+
+_ORACLES: dict[str, Any] = {"random": _Random, "bayesian": _Bayesian, "grid": keras_tuner.oracles.GridSearchOracle}
