@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -37,6 +38,15 @@ class Reporter:
         """One line that people must not miss."""
         self.warnings.append(text)
         self.console.print(f"  [yellow]warning:[/] {escape(text)}")
+
+    def stage(self, name: str, about: str) -> None:
+        """A stage begins."""
+        if not self.quiet:
+            self.console.print(f"[bold]{escape(name)}[/]  [dim]{escape(about)}[/]")
+
+    def done(self, name: str, seconds: float, summary: dict[str, Any]) -> None:
+        """A stage has ended."""
+        self.note(f"{describe(summary)}  ({seconds:.1f} s)".lstrip())
 
     @contextlib.contextmanager
     def bar(self, description: str, total: int | None = None) -> Iterator[Advance]:
@@ -73,6 +83,19 @@ class _Lines:
             self.shown = time.monotonic()
             of_total = f"/{self.total}" if self.total else ""
             self.reporter.note(f"{self.description}: {self.done}{of_total} {info}".rstrip())
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """A stage's summary on one line: `rows 150, classes 3`."""
+    parts = []
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            parts.append(f"{key}: {describe(value)}" if key != "metrics" else describe(value))
+        elif isinstance(value, float):
+            parts.append(f"{key} {value:.4g}")
+        elif value is not None and value != 0:
+            parts.append(f"{key} {value}")
+    return ", ".join(parts)
 
 
 def silent() -> Reporter:

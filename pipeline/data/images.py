@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,14 +28,12 @@ def probe(image: str | bytes) -> tuple[int, int, int]:
     name = image if isinstance(image, str) else "the image"
     try:
         data = Path(image).read_bytes() if isinstance(image, str) else image
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a damaged file may only warn
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                width, height = opened.size
-                channels = 1 if opened.mode in _GREY else 3
-                opened.draft(opened.mode, (max(width // 8, 1), max(height // 8, 1)))
-                opened.load()
-    except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            width, height = opened.size
+            channels = 1 if opened.mode in _GREY else 3
+            opened.draft(opened.mode, (max(width // 8, 1), max(height // 8, 1)))
+            opened.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "it is empty" if isinstance(image, str) and _is_empty(image) else str(error).replace("<_io.BytesIO", "<")
         raise DataError(
             f"{name} is no readable image: {reason}", expected="a whole JPEG or PNG", fix="Replace or remove it."

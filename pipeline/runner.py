@@ -1,0 +1,195 @@
+"""Runs stages: skips what is whole, checks the config before anything starts, leaves a killed run to go on where it died."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.components import check_training, source_of, split_of
+from pipeline.config import Config
+from pipeline.errors import RunError
+from pipeline.hashing import FileHashes
+from pipeline.plan import PLAN, Stage, fingerprints, stage_named
+from pipeline.progress import Reporter
+from pipeline.runs import Run, read_json
+
+
+@dataclass(frozen=True)
+class Done:
+    """A stage of a run that is whole.
+
+    Attributes:
+      stage: its name.
+      seconds: that it took when it was made.
+      skipped: whether it was whole before.
+      summary: what it says of itself.
+      directory: of the artifact.
+    """
+
+    stage: str
+    seconds: float
+    skipped: bool
+    summary: dict[str, Any]
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has, as far as it went."""
+
+    name: str
+    stages: list[Done] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints: name, metrics.test, baseline, saved_model, stages."""
+        by_name = {done.stage: done for done in self.stages}
+        evaluated = by_name["evaluate"].summary if "evaluate" in by_name else {}
+        exported = by_name["export"].summary if "export" in by_name else {}
+        return {
+            "name": self.name,
+            "metrics": {"test": evaluated.get("metrics")},
+            "baseline": evaluated.get("baseline"),
+            "saved_model": exported.get("saved_model"),
+            "stages": [
+                {
+                    "stage": done.stage,
+                    "seconds": done.seconds,
+                    "skipped": done.skipped,
+                    "directory": str(done.directory),
+                    **({"summary": done.summary} if done.summary else {}),
+                }
+                for done in self.stages
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class State:
+    """What `pipeline status` shows of a stage: done, stale (made from another config or other data) or missing."""
+
+    stage: str
+    state: str
+    directory: Path
+    finished: str = ""
+    seconds: float | None = None
+
+
+def run(config: Config, reporter: Reporter, *, until: str | None = None) -> Result:
+    """Runs every stage that is not whole, in the order of `PLAN`, up to `until`.
+
+    Raises:
+      PipelineError: a stage cannot do its work; those before it are kept.
+    """
+    names = [stage.name for stage in PLAN]
+    wanted = PLAN[: names.index(until) + 1] if until else PLAN
+    return _run(config, reporter, wanted)
+
+
+def run_stage(config: Config, reporter: Reporter, name: str) -> Result:
+    """Runs one stage, unless it is whole.
+
+    Raises:
+      RunError: a stage that it needs is missing; it is named with the command that makes it.
+      PipelineError: the stage cannot do its work.
+    """
+    return _run(config, reporter, [stage_named(name)])
+
+
+def status(config: Config) -> list[State]:
+    """The state of every stage."""
+    run, found = _run_of(config), _fingerprints(config)
+    states = []
+    for name, fingerprint in found.items():
+        manifest = run.manifest(name, fingerprint)
+        if manifest is not None:
+            artifact = run.artifact(name, fingerprint)
+            states.append(State(name, "done", artifact, manifest["finished"], manifest["seconds"]))
+        elif others := run.fingerprints(name):
+            states.append(State(name, "stale", run.artifact(name, others[-1])))
+        else:
+            states.append(State(name, "missing", run.artifact(name, fingerprint)))
+    return states
+
+
+def _run(config: Config, reporter: Reporter, wanted: Sequence[Stage]) -> Result:
+    run, found = _run_of(config), _fingerprints(config)
+    pending = [stage for stage in wanted if run.manifest(stage.name, found[stage.name]) is None]
+    if not pending:  # nothing to write, so no lock is needed
+        return Result(config.name, [_done(run, stage, found, skipped=True) for stage in wanted])
+    _check(config, pending)
+    result = Result(config.name)
+    with run.lock():
+        for stage in wanted:
+            # Looked at again under the lock: another process may have finished it meanwhile.
+            skipped = run.manifest(stage.name, found[stage.name]) is not None
+            if skipped:
+                reporter.note(f"{stage.name}: done before")
+            else:
+                _make(run, stage, found, config, reporter)
+            result.stages.append(_done(run, stage, found, skipped))
+    return result
+
+
+def _make(run: Run, stage: Stage, found: dict[str, str], config: Config, reporter: Reporter) -> None:
+    inputs = {}
+    for need in stage.needs:
+        if run.manifest(need, found[need]) is None:
+            raise RunError(
+                f'The stage "{stage.name}" needs "{need}", which is not done for this config.',
+                expected=f"a whole artifact in {run.artifact(need, found[need])}",
+                fix=f"pipeline run CONFIG --until {need}",
+            )
+        inputs[need] = run.artifact(need, found[need])
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pipeline import stages
+
+    function: Callable[[stages.Context], dict[str, Any]] = getattr(stages, stage.name)
+    reporter.stage(stage.name, stage.about)
+    started = time.perf_counter()
+    fingerprint = found[stage.name]
+    with run.write(stage.name, fingerprint) as writing:
+        before = len(reporter.warnings)
+        summary = function(stages.Context(config, inputs, writing.directory, fingerprint, reporter))
+        missing = [name for name in stage.makes if not (writing.directory / name).exists()]
+        if missing:
+            raise RuntimeError(f"the stage {stage.name} did not make {missing}")
+        writing.manifest.update(
+            inputs={need: found[need] for need in stage.needs},
+            config={key: config.section(key) for key in stage.reads},
+            summary=summary,
+            warnings=reporter.warnings[before:],
+            published=[summary["saved_model"]] if "saved_model" in summary else [],
+        )
+    reporter.done(stage.name, time.perf_counter() - started, summary)
+
+
+def _done(run: Run, stage: Stage, found: dict[str, str], skipped: bool) -> Done:
+    artifact = run.artifact(stage.name, found[stage.name])
+    manifest = read_json(artifact / "manifest.json")
+    return Done(stage.name, manifest["seconds"], skipped, manifest["summary"], artifact)
+
+
+def _check(config: Config, pending: Sequence[Stage]) -> None:
+    """Everything the pending stages will look up by name, before the first of them runs."""
+    names = {stage.name for stage in pending}
+    source = source_of(config)
+    if "split" in names:
+        split_of(config, recognized=None)
+    if names & {"tune", "train"}:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        check_training(config, has_images=bool(source.images))
+
+
+def _run_of(config: Config) -> Run:
+    return Run(Path(config.runs).absolute() / config.name)
+
+
+def _fingerprints(config: Config) -> dict[str, str]:
+    hashes = FileHashes(_run_of(config).directory / ".hashes.json")
+    found = fingerprints(config, source_of(config).fingerprint(hashes))
+    hashes.save()
+    return found
