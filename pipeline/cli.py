@@ -33,7 +33,9 @@ app = typer.Typer(
 StageName = StrEnum("StageName", ["ingest", "split", "prepare", "tune", "train", "evaluate", "export"])
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The TOML file of the experiment.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=5.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=5.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last, and nothing else on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings and errors.")]
 
@@ -51,12 +53,14 @@ def run(
 
     reporter = _reporter(quiet)
     loaded = _load(config, set_)
-    _show(loaded, runner.run(loaded, reporter, until=until.value if until else None), as_json, quiet)
+    _show(runner.run(loaded, reporter, until=until.value if until else None), as_json, quiet)
 
 
 @app.command()
 def stage(
-    name: Annotated[StageName, typer.Argument(metavar="STAGE", help="ingest, split, prepare, tune, train, evaluate, export.")],
+    name: Annotated[
+        StageName, typer.Argument(metavar="STAGE", help="ingest, split, prepare, tune, train, evaluate, export.")
+    ],
     config: ConfigPath,
     set_: Set = None,
     as_json: Json = False,
@@ -66,7 +70,7 @@ def stage(
     from pipeline import runner
 
     loaded = _load(config, set_)
-    _show(loaded, runner.run_stage(loaded, _reporter(quiet), name.value), as_json, quiet)
+    _show(runner.run_stage(loaded, _reporter(quiet), name.value), as_json, quiet)
 
 
 @app.command()
@@ -77,7 +81,9 @@ def status(config: ConfigPath, set_: Set = None, as_json: Json = False) -> None:
 
     states = runner.status(_load(config, set_))
     if as_json:
-        rows = [{"stage": s.stage, "state": s.state, "directory": str(s.directory), "seconds": s.seconds} for s in states]
+        rows = [
+            {"stage": s.stage, "state": s.state, "directory": str(s.directory), "seconds": s.seconds} for s in states
+        ]
         print(json.dumps({"stages": rows}))
     else:
         show_status(states)
@@ -103,8 +109,12 @@ def init(
 @app.command()
 def predict(
     saved_model: Annotated[Path, typer.Argument(metavar="SAVED_MODEL", help="saved_models/NAME or one version of it.")],
-    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="CSV, TSV or Parquet; for images also a file or a folder.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help=".csv, .tsv or .parquet; default: CSV on stdout.")] = None,
+    rows: Annotated[
+        Path, typer.Argument(metavar="ROWS", help="CSV, TSV or Parquet; for images also a file or a folder.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help=".csv, .tsv or .parquet; default: CSV on stdout.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Answer raw rows with an exported model."""
@@ -126,7 +136,9 @@ def predict(
 @app.command()
 def dag(
     config: ConfigPath,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; default: dags/NAME.py.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; default: dags/NAME.py.")
+    ] = None,
     schedule: Annotated[str | None, typer.Option(help="A cron expression or @daily; default: only by hand.")] = None,
 ) -> None:
     """Write an Airflow 3 DAG with one task a stage."""
@@ -151,7 +163,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -185,7 +199,7 @@ def _reporter(quiet: bool) -> Reporter:
     return Reporter(quiet=quiet)
 
 
-def _show(config: Config, result: Result, as_json: bool, quiet: bool) -> None:
+def _show(result: Result, as_json: bool, quiet: bool) -> None:
     if not quiet:
         from pipeline.tables import show_result
 

@@ -88,7 +88,9 @@ def _check_space(space: dict[str, Any], function: Any) -> None:
 
     known = [f"model.{name}" for name in inspect.signature(function).parameters if name != "spec"]
     known += [f"train.{name}" for name in Train.model_fields]
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(function).parameters.values())
+    open_ended = any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(function).parameters.values()
+    )
     for key in space:
         parent = ".".join(key.split(".")[:2])
         if parent not in known and not (open_ended and parent.startswith("model.")):
@@ -102,7 +104,8 @@ def _check_space(space: dict[str, Any], function: Any) -> None:
 def _kind(path: Any) -> str:
     if not isinstance(path, str):
         raise ConfigError(
-            '"source" has neither a path nor a name.', expected='source = "rows.csv" or source = {name = "ScikitLearn", ...}'
+            '"source" has neither a path nor a name.',
+            expected='source = "rows.csv" or source = {name = "ScikitLearn", ...}',
         )
     ending = Path(path).suffix.lower()
     if Path(path).is_dir():

@@ -66,13 +66,17 @@ class Source(Component):
 class Split(Component):
     """Which rows are train, validation and test."""
 
-    name: str = Field("auto", description="auto (a split column if there is one, else Stratified), Stratified, Random, Given")
+    name: str = Field(
+        "auto", description="auto (a split column if there is one, else Stratified), Stratified, Random, Given"
+    )
 
 
 class Model(Component):
     """The network; further keys are its hyperparameters (width, depth, dropout, l1, l2, ...)."""
 
-    name: str = Field("auto", description="auto (mlp for tables, convnet for images), mlp, convnet or their.module:thing")
+    name: str = Field(
+        "auto", description="auto (mlp for tables, convnet for images), mlp, convnet or their.module:thing"
+    )
 
 
 class Features(Section):
@@ -80,16 +84,24 @@ class Features(Section):
 
     drop: tuple[str, ...] = Field((), description="Columns to leave out.")
     numeric: tuple[str, ...] = Field((), description="Columns that are numbers.")
-    categorical: tuple[str, ...] = Field((), description="Columns that are categories, though they may look like numbers.")
+    categorical: tuple[str, ...] = Field(
+        (), description="Columns that are categories, though they may look like numbers."
+    )
 
 
 class Prepare(Section):
     """How features become numbers."""
 
-    image_size: tuple[int, int] | None = Field(None, description="Height and width in pixels; None: by the train images.")
-    vocabulary_size: int = Field(10_000, ge=1, description="At most so many categories per column; the rest is unknown.")
+    image_size: tuple[int, int] | None = Field(
+        None, description="Height and width in pixels; None: by the train images."
+    )
+    vocabulary_size: int = Field(
+        10_000, ge=1, description="At most so many categories per column; the rest is unknown."
+    )
     min_count: int = Field(2, ge=1, description="A category seen less often in train is unknown.")
-    num_bins: int = Field(48, ge=2, le=1024, description="Quantile bins per numeric column, for the model's embeddings.")
+    num_bins: int = Field(
+        48, ge=2, le=1024, description="Quantile bins per numeric column, for the model's embeddings."
+    )
 
 
 class Train(Section):
@@ -141,7 +153,7 @@ class Config(Section):
     export: Export = Export()
 
     def section(self, name: str) -> Any:
-        """The JSON form of one key (`"train"`, `"split.column"`), for fingerprints. A source's path is left out: its content counts."""
+        """The JSON form of one key (`"train"`, `"split.column"`), for fingerprints; a source's without its path."""
         name, _, key = name.partition(".")
         value = self.model_dump(mode="json", include={name})[name]
         if key:
@@ -262,8 +274,8 @@ def _with_absolute_path(config: Config, folder: Path) -> Config:
     written = config.source.arguments.get("path")
     if not isinstance(written, str):
         return config
-    written = os.path.expanduser(written)
-    beside, below = folder / written, Path.cwd() / written
+    path = Path(written).expanduser()
+    beside, below = folder / path, Path.cwd() / path
     found = beside if beside.exists() or not below.exists() else below
     source = config.source.model_copy(update={"path": os.path.abspath(found)})
     return config.model_copy(update={"source": source})

@@ -26,7 +26,9 @@ def explain(error: ValidationError, model: type[BaseModel], *, origin: str, text
     return ConfigError(message + others, expected=expected, fix=fix)
 
 
-def _describe(item: dict[str, Any], model: type[BaseModel], origin: str, text: str) -> tuple[str, str | None, str | None]:
+def _describe(
+    item: dict[str, Any], model: type[BaseModel], origin: str, text: str
+) -> tuple[str, str | None, str | None]:
     location = [part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
     key = ".".join(str(part) for part in location) or "the config"
     where = f"{origin}{_line(location, text)}"
@@ -39,10 +41,10 @@ def _describe(item: dict[str, Any], model: type[BaseModel], origin: str, text: s
             f"{did_you_mean(str(location[-1]), allowed)}Rename or remove the key.",
         )
     if kind == "missing":
-        fix = 'Add it, e.g. source = "rows.csv".' if key == "source" else "Add it."
-        return f'{where}: the key "{key}" is missing.', None, fix
-    expected = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    fix = None
+        example = ', e.g. source = "rows.csv"' if key == "source" else ""
+        return f'{where}: the key "{key}" is missing.', None, f"Add it{example}."
+    expected: str = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    fix: str | None = None
     if kind == "literal_error" and isinstance(value, str):
         choices = re.findall(r"'([^']*)'", str(item.get("ctx", {}).get("expected", "")))
         fix = did_you_mean(value, choices).strip() or None

@@ -14,7 +14,7 @@ from pipeline.config import Config
 from pipeline.errors import RunError
 from pipeline.plan import PLAN
 
-_TEMPLATE = '''"""{name}: written by `pipeline dag {config}`. Write it again when the plan changes; edit the config, not this."""
+_TEMPLATE = '''"""{name}: written by `pipeline dag`. Write it again when the plan changes; edit the config, not this."""
 
 from datetime import datetime
 
@@ -74,5 +74,7 @@ def write_dag(config_path: Path, config: Config, *, output: Path | None = None, 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dag_source(config_path, config, schedule=schedule), encoding="utf-8")
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}.", fix="Choose another file with --output.") from error
+        raise RunError(
+            f"{path} cannot be written: {error.strerror}.", fix="Choose another file with --output."
+        ) from error
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -50,4 +51,5 @@ class FileHashes:
             temporary.write_text(json.dumps(self.known))
             os.replace(temporary, self.remembered)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()

@@ -50,7 +50,10 @@ def check_arguments(target: Callable[..., Any], arguments: dict[str, Any], key: 
     Raises:
       ConfigError: an argument is unknown, missing or of the wrong type; the real signature is given.
     """
-    signature = inspect.signature(target)
+    try:
+        signature = inspect.signature(target)
+    except ValueError:  # something built in, which does not tell its parameters
+        return arguments
     model = _arguments_model(target, signature)
     if model is None:
         return arguments
@@ -81,7 +84,7 @@ def _import(name: str, key: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two: an empty or a relative name
         raise ConfigError(
             f'"{key}": "{name}" cannot be imported: {error}',
             expected="module:thing, with the module on the Python path",

@@ -1,4 +1,4 @@
-"""Runs stages: skips what is whole, checks the config before anything starts, leaves a killed run to go on where it died."""
+"""Runs stages: checks the config before anything starts, skips what is whole, so goes on where a killed run died."""
 
 from __future__ import annotations
 

@@ -172,6 +172,7 @@ def translate_os_errors(directory: Path) -> Iterator[None]:
 _REASONS = {
     errno.ENOSPC: ("no space left on the disk", "Free some space and run again; finished stages are kept."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space and run again; finished stages are kept."),
+    errno.EFBIG: ("the file is larger than this system allows", "Raise the limit (ulimit -f), or choose another disk."),
     errno.EACCES: ("permission denied", "Make the folder writable, or choose another one."),
     errno.EPERM: ("operation not permitted", "Make the folder writable, or choose another one."),
     errno.EROFS: ("the file system is read-only", "Choose a folder on a writable file system."),

@@ -52,7 +52,9 @@ def ingest(context: Context) -> dict[str, Any]:
     )
     write_json(context.out / "schema.json", schema.to_json())
     for name, reason in schema.ignored:
-        context.reporter.note(f'column "{name}" is left out: it {reason}' if name else f"a column is left out: it {reason}")
+        context.reporter.note(
+            f'column "{name}" is left out: it {reason}' if name else f"a column is left out: it {reason}"
+        )
     if num_unlabelled:
         context.reporter.warn(f"{num_unlabelled} of {num_rows} rows have no label; they are on no side of the split")
     kinds = [feature.kind for feature in schema.features]
@@ -163,7 +165,10 @@ def train(context: Context) -> dict[str, Any]:
             lambda history: advance(1, f"loss {history.loss[-1]:.4f}  validation {history.val_loss[-1]:.4f}"),
         )
     model.save_weights(context.out / "model.weights.h5")
-    write_json(context.out / "config.json", config.model_dump(mode="json", include={"name", "source", "model", "train", "seed"}))
+    write_json(
+        context.out / "config.json",
+        config.model_dump(mode="json", include={"name", "source", "model", "train", "seed"}),
+    )
     write_json(context.out / "history.json", asdict(history))
     return {
         "epochs": len(history.loss),
@@ -192,7 +197,9 @@ def evaluate(context: Context) -> dict[str, Any]:
         in_units = [target.inverse(values.astype(np.float64)) for values in (found, labels, train_labels)]
         result = evaluation.evaluate_values(*in_units)
     if result.num_unknown:
-        context.reporter.warn(f"{result.num_unknown} test rows have a class that train never showed; they count as wrong")
+        context.reporter.warn(
+            f"{result.num_unknown} test rows have a class that train never showed; they count as wrong"
+        )
     write_json(context.out / "evaluation.json", result.to_json())
     return {"metrics": result.metrics, "baseline": result.baseline}
 
@@ -330,7 +337,9 @@ def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_mo
     prepared = Store(context.inputs["prepare"] / "validation")[np.arange(batch.num_rows)]
     with context.reporter.bar("SavedModel asked in a fresh process"):
         found = ask_in_fresh_process(saved_model, {arguments[name]: column for name, column in raw.items()})
-    return largest_difference(found, expected_outputs(model, spec, transforms, prepared), context.config.export.tolerance)
+    return largest_difference(
+        found, expected_outputs(model, spec, transforms, prepared), context.config.export.tolerance
+    )
 
 
 COMPARED_ROWS = 256

@@ -73,7 +73,9 @@ def write_config(path: Path, *, label: str | None = None, output: Path | None = 
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.resolve().stem).lstrip("_.-") or "experiment"
     target = output or Path("configs") / f"{name}.toml"
     if target.exists() and not force:
-        raise ConfigError(f"{target} exists already.", fix="Give another file with --output, or --force to overwrite it.")
+        raise ConfigError(
+            f"{target} exists already.", fix="Give another file with --output, or --force to overwrite it."
+        )
     if not path.exists():
         raise DataError(f"{path} does not exist.", expected="a CSV or Parquet file, or a folder of images")
     look = _look(path, label)
@@ -82,7 +84,9 @@ def write_config(path: Path, *, label: str | None = None, output: Path | None = 
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}.", fix="Choose another file with --output.") from error
+        raise RunError(
+            f"{target} cannot be written: {error.strerror}.", fix="Choose another file with --output."
+        ) from error
     return Written(target, _findings(look))
 
 
@@ -131,9 +135,9 @@ def _identifiers(sample: pa.Table, schema: Schema) -> list[str]:
             continue
         distinct = len(pc.unique(values))
         named_like_one = re.search(r"(^|[_\s-])(id|uuid|guid|key|index|rownum)$", feature.name, re.IGNORECASE)
-        if feature.kind == "categorical" and distinct > 0.95 * len(values):
-            found.append(feature.name)
-        elif named_like_one and distinct == len(values):
+        if (feature.kind == "categorical" and distinct > 0.95 * len(values)) or (
+            named_like_one and distinct == len(values)
+        ):
             found.append(feature.name)
     return found if len(found) < len(schema.features) else []
 
@@ -165,7 +169,7 @@ def _text(look: _Look, source: str) -> str:
     kind = {Csv: "Csv", Parquet: "Parquet", ImageFolder: "ImageFolder"}.get(type(look.source), "auto")
     image = look.image_size is not None
     lines = [
-        "# Written by `pipeline init`. `pipeline schema` prints the JSON Schema of every key; what is not set has a default.",
+        "# Written by `pipeline init`. What is not set has a default; `pipeline schema` prints every key.",
         f"# {_findings(look)[0]}",
         "",
         f"source = {{ name = {_toml(kind)}, path = {_toml(source)} }}  # relative to this file",
@@ -179,7 +183,11 @@ def _text(look: _Look, source: str) -> str:
         "",
         *_split_lines(look),
         "",
-        *(["[prepare]", f"image_size = {_toml(list(look.image_size))}  # height and width in pixels", ""] if look.image_size else []),
+        *(
+            ["[prepare]", f"image_size = {_toml(list(look.image_size))}  # height and width in pixels", ""]
+            if look.image_size
+            else []
+        ),
         "[model]",
         f"name = {_toml('convnet' if image else 'mlp')}",
         f"width = {32 if image else 256}  # {'channels of the first block' if image else 'units of each hidden layer'}",
@@ -211,8 +219,14 @@ def _text(look: _Look, source: str) -> str:
 
 def _split_lines(look: _Look) -> list[str]:
     if look.schema.split:
-        return [f"[split]  # published with the data\nname = \"Given\"\ncolumn = {_toml(look.schema.split)}"]
-    return ["[split]  # every class in the same shares on each side", 'name = "Stratified"', "train = 0.7", "validation = 0.15", "test = 0.15"]
+        return [f'[split]  # published with the data\nname = "Given"\ncolumn = {_toml(look.schema.split)}']
+    return [
+        "[split]  # every class in the same shares on each side",
+        'name = "Stratified"',
+        "train = 0.7",
+        "validation = 0.15",
+        "test = 0.15",
+    ]
 
 
 def _batch_size(look: _Look) -> int:

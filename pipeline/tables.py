@@ -19,7 +19,9 @@ def show_result(result: Result, *, error_stream: bool) -> None:
     for column, justify in (("stage", "left"), ("time", "right"), ("what", "left")):
         stages.add_column(column, justify=justify, header_style="dim", overflow="fold")  # type: ignore[arg-type]
     for done in result.stages:
-        summary = {key: value for key, value in done.summary.items() if key not in ("metrics", "baseline", "saved_model")}
+        summary = {
+            key: value for key, value in done.summary.items() if key not in ("metrics", "baseline", "saved_model")
+        }
         seconds = "done before" if done.skipped else f"{done.seconds:.1f} s"
         stages.add_row(done.stage, seconds, escape(describe(summary)))
     console.print()

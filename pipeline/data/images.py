@@ -34,7 +34,9 @@ def probe(image: str | bytes) -> tuple[int, int, int]:
             opened.draft(opened.mode, (max(width // 8, 1), max(height // 8, 1)))
             opened.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "it is empty" if isinstance(image, str) and _is_empty(image) else str(error).replace("<_io.BytesIO", "<")
+        reason = (
+            "it is empty" if isinstance(image, str) and _is_empty(image) else str(error).replace("<_io.BytesIO", "<")
+        )
         raise DataError(
             f"{name} is no readable image: {reason}", expected="a whole JPEG or PNG", fix="Replace or remove it."
         ) from error

@@ -77,7 +77,7 @@ def ingest(
                 converted = _converted(batch, schema, source, num_rows)
                 num_rows += batch.num_rows
                 num_unlabelled += converted.column(schema.label.name).null_count
-                for part in _with_image_sizes(converted, schema, source):
+                for part in _with_image_sizes(converted, schema):
                     writer = writer or pa.ipc.new_file(rows_path, part.schema)
                     writer.write_batch(part)
                     advance(part.num_rows)
@@ -96,7 +96,9 @@ def stored_column(path: Path, name: str) -> pa.Array:
     """One whole column of the stored rows."""
     reader = stored_rows(path)
     index = reader.schema.get_field_index(name)
-    return pa.chunked_array([reader.get_batch(i).column(index) for i in range(reader.num_record_batches)]).combine_chunks()
+    return pa.chunked_array(
+        [reader.get_batch(i).column(index) for i in range(reader.num_record_batches)]
+    ).combine_chunks()
 
 
 def _converted(batch: pa.RecordBatch, schema: Schema, source: Source, first_row: int) -> pa.RecordBatch:
@@ -110,7 +112,7 @@ def _converted(batch: pa.RecordBatch, schema: Schema, source: Source, first_row:
         ) from None
 
 
-def _with_image_sizes(batch: pa.RecordBatch, schema: Schema, source: Source) -> Iterator[pa.RecordBatch]:
+def _with_image_sizes(batch: pa.RecordBatch, schema: Schema) -> Iterator[pa.RecordBatch]:
     """Adds the size columns; in small parts, because every image is opened here."""
     names = schema.of_kind("image")
     if not names:

@@ -61,7 +61,9 @@ def make_train(
     epoch_of_first, step_of_first = divmod(first_step, steps)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(tf.range(num_rows), seed=tf.stack([tf.constant(seed, tf.int64), epoch]))
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(num_rows), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+        )
         begin = tf.where(epoch == epoch_of_first, tf.constant(step_of_first, tf.int64), 0)
 
         def batch(step: tf.Tensor) -> Batch:

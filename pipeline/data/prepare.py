@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +17,19 @@ from pipeline.data.sides import SIDES, TRAIN
 from pipeline.data.split import MAX_CLASSES
 from pipeline.data.statistics import Moments, count_values
 from pipeline.data.store import LABEL, StoreWriter
-from pipeline.data.transforms import ClassIndex, ResizeImage, ScaleTarget, Standardize, Transforms, Vocabulary, labels_of
+from pipeline.data.transforms import (
+    ClassIndex,
+    ResizeImage,
+    ScaleTarget,
+    Standardize,
+    Transforms,
+    Vocabulary,
+    labels_of,
+)
 from pipeline.data.transforms.target import FittedClassIndex, looks_like_classes
 from pipeline.errors import ConfigError
 from pipeline.progress import Reporter, silent
-from pipeline.spec import Spec
+from pipeline.spec import Spec, Task
 
 # Quantile edges are taken from at most so many train rows, evenly spread: their error is then far below a bin.
 QUANTILE_ROWS = 200_000
@@ -129,7 +137,7 @@ def rows_of(
             yield batch.take(pa.array(chosen[first : first + step]))
 
 
-def _task(task: str, labels: np.ndarray, schema: Schema) -> Any:
+def _task(task: str, labels: np.ndarray, schema: Schema) -> Task:
     if task == "regression" and labels.dtype.kind != "f":
         raise ConfigError(
             f'"task" is regression, but the label "{schema.label.name}" is text.',
@@ -138,9 +146,11 @@ def _task(task: str, labels: np.ndarray, schema: Schema) -> Any:
         )
     num_classes = len(np.unique(labels.astype(str)))
     if task == "binary" and num_classes > 2:
-        raise ConfigError(f'"task" is binary, but the label has {num_classes} classes in train.', expected="two classes")
+        raise ConfigError(
+            f'"task" is binary, but the label has {num_classes} classes in train.', expected="two classes"
+        )
     if task != "auto":
-        return task
+        return cast(Task, task)
     if not looks_like_classes(labels, MAX_CLASSES):
         return "regression"
     return "binary" if num_classes <= 2 else "multiclass"
@@ -159,9 +169,10 @@ def _image_transform(sizes: set[tuple[int, ...]], wanted: tuple[int, int] | None
     return ResizeImage(height, width, channels)
 
 
-def _spec(task: Any, transforms: Transforms, learnt: _Learnt, num_bins: int, num_train: int) -> Spec:
+def _spec(task: Task, transforms: Transforms, learnt: _Learnt, num_bins: int, num_train: int) -> Spec:
     edges, num_indicators, vocabulary_sizes, image_shape = [], 0, [], None
-    for name, fitted in transforms.features:
+    for name, transform in transforms.features:
+        fitted: Any = transform
         if name in learnt.samples:
             encoded = fitted(np.concatenate(learnt.samples[name]))
             present = encoded[:, 0][encoded[:, 1] == 0] if fitted.indicator else encoded[:, 0]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.data.sides import SIDE_OF_NAME, SPLIT_COLUMNS
+from pipeline.data.sides import SIDE_OF_NAME, SPLIT_COLUMNS, TRAIN
 from pipeline.errors import DataError, did_you_mean
 
 Kind = Literal["numeric", "categorical", "image"]
@@ -115,8 +115,9 @@ def infer_schema(
         held_out = pc.is_in(sides, value_set=pa.array([name for name, side in SIDE_OF_NAME.items() if side == 2]))
         sample = sample.filter(pc.invert(held_out))  # a kind is learnt, and nothing is learnt from test
 
-    declared: dict[str, Kind] = {name: "image" for name in images}
-    declared |= {name: "numeric" for name in numeric} | {name: "categorical" for name in categorical}
+    declared: dict[str, Kind] = dict.fromkeys(images, "image")
+    declared.update(dict.fromkeys(numeric, "numeric"))
+    declared.update(dict.fromkeys(categorical, "categorical"))
     features, ignored = [], []
     for name in names:
         if name in (label, split):
@@ -138,9 +139,14 @@ def infer_schema(
 def recognize_split_column(sample: pa.Table, label: str | None) -> str | None:
     """The column that holds a published split: named like one, and every value in it a side's name."""
     for name in sample.column_names:
-        if name.strip().lower() in SPLIT_COLUMNS and name != label and pa.types.is_string(sample.schema.field(name).type):
+        if (
+            name.strip().lower() in SPLIT_COLUMNS
+            and name != label
+            and pa.types.is_string(sample.schema.field(name).type)
+        ):
             values = {str(value).strip().lower() for value in pc.unique(sample[name]).to_pylist()}
-            if "train" in values and len(values) > 1 and values <= set(SIDE_OF_NAME):
+            sides = {SIDE_OF_NAME.get(value) for value in values}
+            if TRAIN in sides and len(sides) > 1 and None not in sides:
                 return name
     return None
 
@@ -150,10 +156,20 @@ def convert(batch: pa.RecordBatch, schema: Schema) -> pa.RecordBatch:
 
     Raises:
       BadValue: a value does not fit its column's kind.
+      DataError: nor does the column's type, which a person declared to be of that kind.
     """
-    return pa.RecordBatch.from_pydict(
-        {column.name: _CONVERT[column.kind](batch.column(column.name), column.name) for column in schema.columns}
-    )
+    return pa.RecordBatch.from_pydict({column.name: _converted(batch, column) for column in schema.columns})
+
+
+def _converted(batch: pa.RecordBatch, feature: Feature) -> pa.Array:
+    column = batch.column(feature.name)
+    try:
+        return _CONVERT[feature.kind](column, feature.name)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f'The column "{feature.name}" is of type {column.type}, which cannot be {feature.kind}: {error}',
+            fix=f'Convert it, or leave it out: features.drop = ["{feature.name}"].',
+        ) from error
 
 
 def normalize_text(column: pa.Array) -> pa.Array:

@@ -91,6 +91,10 @@ class Given:
     column: str | None = None
     validation: float = 0.15
 
+    def __post_init__(self) -> None:
+        if not 0 < self.validation < 1:
+            raise ConfigError(f'"split": validation is {self.validation}.', expected="a fraction between 0 and 1")
+
     def __call__(self, labels: np.ndarray, *, column: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
         """The side of each row.
 
@@ -181,6 +185,6 @@ def _check_fractions(train: float, validation: float, test: float) -> None:
     shares = (train, validation, test)
     if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ConfigError(
-            f'"split": train, validation and test are {train}, {validation} and {test}, which add up to {sum(shares):g}.',
+            f'"split": train {train}, validation {validation} and test {test} add up to {sum(shares):g}.',
             expected="three fractions above 0 that add up to 1",
         )

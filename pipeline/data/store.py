@@ -39,7 +39,9 @@ class Store:
     def columns(self) -> dict[str, np.ndarray]:
         """Memory maps [rows, ...] by name."""
         about = read_json(self.directory / "store.json")
-        return {name: _map(self.directory, name, about["num_rows"], form, "r") for name, form in about["columns"].items()}
+        return {
+            name: _map(self.directory, name, about["num_rows"], form, "r") for name, form in about["columns"].items()
+        }
 
     def __len__(self) -> int:
         return int(read_json(self.directory / "store.json")["num_rows"])

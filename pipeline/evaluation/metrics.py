@@ -30,8 +30,8 @@ def classification(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, f
     classes = np.arange(probabilities.shape[1])
     binary = len(classes) == 2
     recalls = metrics.recall_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
-    f1 = metrics.f1_score(labels, predicted, labels=None if binary else classes, average="binary" if binary else "macro",
-                          zero_division=0)  # fmt: skip
+    averaging = {"average": "binary"} if binary else {"average": "macro", "labels": classes}
+    f1 = metrics.f1_score(labels, predicted, zero_division=0, **averaging)
     found |= {
         "balanced_accuracy": float(recalls),
         "f1": float(f1),
@@ -55,7 +55,7 @@ def confusion(probabilities: np.ndarray, labels: np.ndarray) -> list[list[int]]:
 
 
 def regression(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """rmse and mae in the label's unit, and r2; both arrays float [rows]."""
+    """Rmse and mae in the label's unit, and r2; both arrays float [rows]."""
     found = {
         "rmse": float(metrics.root_mean_squared_error(labels, predicted)),
         "mae": float(metrics.mean_absolute_error(labels, predicted)),

@@ -1,5 +1,7 @@
-"""The gate before publishing: the SavedModel, in a process of its own, must answer raw rows as the trained model answers
-the prepared ones."""
+"""The gate before publishing.
+
+The SavedModel, in a process of its own, must answer raw rows as the trained model answers the prepared ones.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,7 @@ def ask_in_fresh_process(saved_model: Path, columns: dict[str, np.ndarray]) -> d
             return dict(found)
 
 
-def largest_difference(
-    found: dict[str, np.ndarray], expected: dict[str, np.ndarray], tolerance: float
-) -> float:
+def largest_difference(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], tolerance: float) -> float:
     """Compares outputs.
 
     Args:

@@ -109,7 +109,9 @@ def _raw(batch: pa.RecordBatch, about: dict[str, Any], first_row: int, locate: A
         values = typed.column(column["name"])
         if column["kind"] == "numeric":
             with np.errstate(over="ignore"):
-                found[column["name"]] = np.asarray(values.to_numpy(zero_copy_only=False), np.float64).astype(column["dtype"])
+                found[column["name"]] = np.asarray(values.to_numpy(zero_copy_only=False), np.float64).astype(
+                    column["dtype"]
+                )
         elif column["kind"] == "categorical":
             found[column["name"]] = pc.fill_null(values, "").to_pylist()
         else:
@@ -123,7 +125,9 @@ def _image_bytes(value: Any) -> bytes:
     try:
         return Path(str(value)).read_bytes()
     except OSError as error:
-        raise DataError(f"The image {value} cannot be read: {error.strerror}.", expected="a path to a JPEG or PNG") from error
+        raise DataError(
+            f"The image {value} cannot be read: {error.strerror}.", expected="a path to a JPEG or PNG"
+        ) from error
 
 
 def _answer(batch: pa.RecordBatch, outputs: dict[str, np.ndarray], about: dict[str, Any]) -> pa.RecordBatch:

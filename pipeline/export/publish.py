@@ -1,4 +1,4 @@
-"""Published models: `saved_models/<name>/<version>/`, versions counted up as TensorFlow Serving expects, whole or absent."""
+"""Published models: `saved_models/<name>/<version>/`, counted up as TensorFlow Serving expects, whole or absent."""
 
 from __future__ import annotations
 

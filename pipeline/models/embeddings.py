@@ -32,10 +32,11 @@ class PiecewiseLinear(keras.layers.Layer):
         super().__init__(**kwargs)
         self.edges = [list(feature) for feature in edges]
         widths = [np.diff(np.asarray(feature, np.float64)) for feature in self.edges]
+        nothing = np.empty(0)
         # One long row of bins over all features: a gather and five elementwise operations, no loop.
         self._feature = np.repeat(np.arange(len(widths)), [len(width) for width in widths]).astype(np.int32)
-        self._lower = np.concatenate([np.asarray(feature[:-1], np.float32) for feature in self.edges] or [[]])
-        self._inverse = np.concatenate([1.0 / width for width in widths] or [[]]).astype(np.float32)
+        self._lower = np.concatenate([nothing, *(feature[:-1] for feature in self.edges)]).astype(np.float32)
+        self._inverse = np.concatenate([nothing, *(1.0 / width for width in widths)]).astype(np.float32)
         first, last = (np.zeros(len(self._feature), bool) for _ in range(2))
         ends = np.cumsum([len(width) for width in widths])
         first[[end - len(width) for end, width in zip(ends, widths, strict=True) if len(width)]] = True

@@ -94,7 +94,9 @@ class Adagrad:
         return keras.optimizers.Adagrad(rate, self.initial_accumulator_value, epsilon=self.epsilon)
 
 
-def learning_rate(top: float, schedule: Schedule, num_steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def learning_rate(
+    top: float, schedule: Schedule, num_steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """A number, or a schedule over `num_steps` steps."""
     if schedule == "constant":
         return top

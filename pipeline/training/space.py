@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras_tuner
 
@@ -42,7 +42,9 @@ def to_hyperparameters(space: dict[str, Any], start: dict[str, Any]) -> keras_tu
       ConfigError: a key cannot be tuned, a range is empty or contradicts itself.
     """
     if not space:
-        raise ConfigError('"tune.space" is empty.', expected="at least one key", fix="Or switch tuning off: tune.trials = 0.")
+        raise ConfigError(
+            '"tune.space" is empty.', expected="at least one key", fix="Or switch tuning off: tune.trials = 0."
+        )
     found = keras_tuner.HyperParameters()
     for key, values in space.items():
         if not key.startswith(TUNABLE):
@@ -58,7 +60,9 @@ def to_hyperparameters(space: dict[str, Any], start: dict[str, Any]) -> keras_tu
 
 def overrides(hyperparameters: keras_tuner.HyperParameters) -> dict[str, Any]:
     """Config key -> value, the inverse of how choices are encoded."""
-    return {key: json.loads(value) if isinstance(value, str) else value for key, value in hyperparameters.values.items()}
+    return {
+        key: json.loads(value) if isinstance(value, str) else value for key, value in hyperparameters.values.items()
+    }
 
 
 def _add_choice(found: keras_tuner.HyperParameters, key: str, values: list[Any], start: Any) -> None:
@@ -73,25 +77,29 @@ def _add_choice(found: keras_tuner.HyperParameters, key: str, values: list[Any],
 
 
 def _add_range(found: keras_tuner.HyperParameters, key: str, values: dict[str, Any], start: Any) -> None:
-    numbers = [values.get(name) for name in ("min", "max")]
+    low, high = values.get("min"), values.get("max")
     unknown = sorted(set(values) - set(_BOUNDS))
-    if unknown or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+    if unknown or not _is_number(low) or not _is_number(high):
         raise _bad(key, values)
-    low, high = numbers
     if low >= high:
         raise ConfigError(f'"tune.space.{key}": min is {low} and max is {high}.', expected="min below max")
     log = bool(values.get("log", False))
     if log and low <= 0:
         raise ConfigError(f'"tune.space.{key}": min is {low} on a logarithmic scale.', expected="min above 0")
-    within = isinstance(start, int | float) and low <= start <= high
+    within = _is_number(start) and low <= start <= high
     form = {"sampling": "log" if log else "linear", "step": values.get("step")}
-    if all(isinstance(number, int) for number in numbers):
+    if isinstance(low, int) and isinstance(high, int):
         found.Int(key, low, high, default=start if within else None, **form)
     else:
-        found.Float(key, float(low), float(high), default=float(start) if within else None, **form)
+        found.Float(key, float(low), float(high), default=float(start) if within and start is not None else None, **form)
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _bad(key: str, values: Any) -> ConfigError:
     return ConfigError(
-        f'"tune.space.{key}" is {values!r}.', expected="a list of choices, or {min = ..., max = ..., log = true, step = ...}"
+        f'"tune.space.{key}" is {values!r}.',
+        expected="a list of choices, or {min = ..., max = ..., log = true, step = ...}",
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 import keras_tuner
 from keras_tuner.engine import base_tuner
+from keras_tuner.engine.trial import TrialStatus
 
 from pipeline.errors import TuningError
 from pipeline.training.space import overrides
@@ -77,8 +78,8 @@ def tune(
     )
     tuner = _Tuner(objective, on_trial, oracle, directory)
     with contextlib.redirect_stdout(io.StringIO()):
-        tuner.search(verbose=0)
-    best(tuner.tried)
+        tuner.search()
+    best(tuner.tried)  # or none is
     return tuner.tried
 
 
@@ -100,29 +101,37 @@ def best(trials: list[Trial]) -> Trial:
 
 
 class _Tuner(base_tuner.BaseTuner):
-    """KerasTuner's loop around an objective of our own."""
+    """KerasTuner's oracle asked and told, trial by trial, around an objective of our own."""
 
     def __init__(self, objective: Any, on_trial: Any, oracle: keras_tuner.Oracle, directory: Path) -> None:
         super().__init__(oracle, hypermodel=None, directory=str(directory), project_name="search", overwrite=True)
         self._objective, self._on_trial = objective, on_trial
         self.tried: list[Trial] = []
 
-    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
-        chosen = overrides(trial.hyperparameters)
+    def search(self) -> None:
+        """Until the oracle has no more to try. KerasTuner's own loop prints a traceback for every failed trial."""
+        while (asked := self.oracle.create_trial(self.tuner_id)).status != TrialStatus.STOPPED:
+            if asked.status == TrialStatus.IDLE:
+                continue
+            trial = self._run(overrides(asked.hyperparameters))
+            if trial.error is None:
+                self.oracle.update_trial(asked.trial_id, {_OBJECTIVE: trial.score})
+                asked.status = TrialStatus.COMPLETED
+            else:
+                asked.status, asked.message = TrialStatus.FAILED, trial.error
+            self.oracle.end_trial(asked)
+            self.tried.append(trial)
+            if self._on_trial:
+                self._on_trial(trial)
+
+    def _run(self, chosen: dict[str, Any]) -> Trial:
         try:
             score = float(self._objective(chosen))
-            if not math.isfinite(score):
-                raise TuningError(f"the validation loss is {score}")
         except Exception as error:
-            self._finish(Trial(chosen, None, f"{type(error).__name__}: {error}"))
-            raise keras_tuner.errors.FailedTrialError(str(error)) from error
-        self._finish(Trial(chosen, score))
-        return {_OBJECTIVE: score}
-
-    def _finish(self, trial: Trial) -> None:
-        self.tried.append(trial)
-        if self._on_trial:
-            self._on_trial(trial)
+            return Trial(chosen, None, f"{type(error).__name__}: {error}")
+        if not math.isfinite(score):
+            return Trial(chosen, None, f"the validation loss is {score}")
+        return Trial(chosen, score)
 
 
 class _StartFromConfig:

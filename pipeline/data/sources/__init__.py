@@ -6,4 +6,3 @@ from pipeline.data.sources.parquet import Parquet
 from pipeline.data.sources.scikit_learn import ScikitLearn
 
 __all__ = ["Csv", "ImageFolder", "Parquet", "ScikitLearn"]
-

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -21,7 +22,7 @@ _BLOCK_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Csv:
-    """Rows of a CSV file; every value comes as the text that stands there.
+    r"""Rows of a CSV file; every value comes as the text that stands there.
 
     Args:
       path: the file, in UTF-8, its first line the header. `.tsv` is read with tabs.
@@ -31,7 +32,7 @@ class Csv:
     Example:
       >>> from pipeline.data.sources import Csv
       >>> Csv("rows.tsv", label="income").separator
-      '\\t'
+      '\t'
     """
 
     path: str
@@ -74,7 +75,7 @@ class Csv:
         except pa.ArrowInvalid as error:
             raise self._diagnose(str(error)) from error
         if rows == 0:
-            raise DataError(f"{self.path} has a header but no rows.", expected="at least one row below the header")
+            raise self._no_rows()
 
     def locate(self, row: int) -> str:
         """`"rows.csv:17"`: the line on which a row (from 0) ends, quoted line breaks counted."""
@@ -84,14 +85,17 @@ class Csv:
             next(itertools.islice(filled, row + 1, None), None)
             return f"{self.path}:{reader.line_num}"
 
-    def _open(self):  # type: ignore[no-untyped-def]
+    def _open(self, errors: str = "replace") -> TextIO:
         # Bytes that are no UTF-8 must not stop the search for a line, so they become "\ufffd".
-        return Path(self.path).open(encoding="utf-8-sig", errors="replace", newline="")
+        return Path(self.path).open(encoding="utf-8-sig", errors=errors, newline="")
 
     def _header(self) -> list[str]:
         check_file(Path(self.path), "CSV")
-        with self._open() as handle:
-            names = next((line for line in csv.reader(handle, delimiter=self.separator) if line), [])
+        try:
+            with self._open(errors="strict") as handle:
+                names = next((line for line in csv.reader(handle, delimiter=self.separator) if line), [])
+        except UnicodeDecodeError as error:
+            raise self._diagnose(str(error)) from error
         repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             columns = [number for number, name in enumerate(names, start=1) if name == repeated[0]]
@@ -105,23 +109,26 @@ class Csv:
             raise DataError(f"{self.path}:1: there is no header.", expected="a first line with the columns' names")
         return names
 
+    def _no_rows(self) -> DataError:
+        return DataError(f"{self.path} has a header but no rows.", expected="at least one row below the header")
+
     def _diagnose(self, reason: str) -> DataError:
         """Finds the line of what Arrow refused."""
         with Path(self.path).open("rb") as raw:
-            for number, line in enumerate(raw, start=1):
+            for number, content in enumerate(raw, start=1):
                 try:
-                    line.decode("utf-8")
+                    content.decode("utf-8")
                 except UnicodeDecodeError as error:
                     return DataError(
-                        f"{self.path}:{number}: byte {error.start + 1} of the line is not UTF-8: {line[error.start]:#04x}.",
+                        f"{self.path}:{number}: byte {error.start + 1}, {content[error.start]:#04x}, is not UTF-8.",
                         expected="a file in UTF-8",
                         fix="Convert it, e.g. iconv -f latin1 -t utf-8.",
                     )
         with self._open() as handle:
             reader = csv.reader(handle, delimiter=self.separator)
-            width = 0
+            width = lines = 0
             try:
-                for line in filter(None, reader):
+                for lines, line in enumerate(filter(None, reader), start=1):  # noqa: B007
                     width = width or len(line)
                     if len(line) != width:
                         return DataError(
@@ -132,4 +139,8 @@ class Csv:
                         )
             except csv.Error as error:
                 reason = f"line {reader.line_num}: {error}"
-        return DataError(f"{self.path} cannot be read as CSV: {reason}", expected="comma-separated values with a header")
+        if lines == 1:  # Arrow refuses a header that has not even a line break
+            return self._no_rows()
+        return DataError(
+            f"{self.path} cannot be read as CSV: {reason}", expected="comma-separated values with a header"
+        )

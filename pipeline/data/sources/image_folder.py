@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.data.sources.source import BATCH_ROWS
 from pipeline.data.sides import SIDE_OF_NAME
+from pipeline.data.sources.source import BATCH_ROWS
 from pipeline.errors import DataError
 from pipeline.hashing import FileHashes
 

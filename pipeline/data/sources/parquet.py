@@ -51,7 +51,9 @@ class Parquet:
                     raise DataError(f"{self.path} has columns but no rows.", expected="at least one row")
                 yield from file.iter_batches(batch_size=BATCH_ROWS)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-            raise DataError(f"{self.path} cannot be read as Parquet: {error}", expected="a whole Parquet file") from error
+            raise DataError(
+                f"{self.path} cannot be read as Parquet: {error}", expected="a whole Parquet file"
+            ) from error
 
     def locate(self, row: int) -> str:
         """`"rows.parquet, row 17"`, counted from 1."""

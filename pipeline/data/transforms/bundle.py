@@ -17,7 +17,9 @@ from pipeline.data.transforms.vocabulary import FittedVocabulary
 Fitted = Standardized | FittedVocabulary | ResizeImage
 Target = FittedClassIndex | ScaledTarget
 
-_FITTED = {kind.__name__: kind for kind in (Standardized, FittedVocabulary, ResizeImage, FittedClassIndex, ScaledTarget)}
+_FITTED: dict[str, Any] = {
+    kind.__name__: kind for kind in (Standardized, FittedVocabulary, ResizeImage, FittedClassIndex, ScaledTarget)
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,274 @@
+"""Every model builds for every task and kind of feature, answers row by row, learns, and is deterministic."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import models
+from pipeline.errors import ConfigError
+from pipeline.models.embeddings import PiecewiseLinear
+from pipeline.models.outputs import example_losses, predict, scores
+from pipeline.models.regularization import kernel
+from pipeline.spec import Spec
+
+ROWS = 32
+TASKS: dict[str, dict[str, Any]] = {
+    "binary": {"task": "binary", "num_classes": 2},
+    "multiclass": {"task": "multiclass", "num_classes": 3},
+    "regression": {"task": "regression", "num_classes": 1},
+}
+NUMERIC = {"num_numeric": 3, "edges": ((-2.0, 0.0, 2.0), ()), "num_train": ROWS}
+PARTS: dict[str, dict[str, Any]] = {
+    "numeric": NUMERIC,
+    "plain numeric": {"num_numeric": 2},
+    "categorical": {"vocabulary_sizes": (4, 2)},
+    "image": {"image_shape": (8, 8, 1)},
+    "large image": {"image_shape": (50, 64, 3)},
+    "table": {**NUMERIC, "vocabulary_sizes": (4,)},
+    "all": {**NUMERIC, "vocabulary_sizes": (4,), "image_shape": (8, 8, 3)},
+}
+NEED_IMAGE = {"convnet"}
+CASES = [
+    (name, task, part)
+    for name in models.__all__
+    for task in TASKS
+    for part in PARTS
+    if name not in NEED_IMAGE or "image_shape" in PARTS[part]
+]
+SMALL = {"width": 4, "depth": 1}
+
+
+def build(name: str, task: str, part: str, **hyperparameters: Any) -> tuple[keras.Model, Spec]:
+    spec = Spec(**TASKS[task], **PARTS[part])
+    keras.utils.set_random_seed(3)
+    return getattr(models, name)(spec, **{**SMALL, **hyperparameters}), spec
+
+
+def features_of(model: keras.Model, spec: Spec) -> dict[str, tf.Tensor]:
+    """Those of the features that the model takes."""
+    generator = np.random.default_rng(0)
+    found = {}
+    if spec.num_numeric:
+        found["numeric"] = tf.constant(generator.normal(size=(ROWS, spec.num_numeric)), tf.float32)
+    if spec.vocabulary_sizes:
+        columns = [generator.integers(0, size, ROWS) for size in spec.vocabulary_sizes]
+        found["categorical"] = tf.constant(np.stack(columns, axis=1), tf.int32)
+    if spec.image_shape:
+        found["image"] = tf.constant(generator.integers(0, 256, (ROWS, *spec.image_shape)), tf.uint8)
+    return {key: found[key] for key in model.input}
+
+
+def labels_of(spec: Spec) -> tf.Tensor:
+    generator = np.random.default_rng(1)
+    if spec.task == "regression":
+        return tf.constant(generator.normal(size=ROWS), tf.float32)
+    return tf.constant(generator.integers(0, spec.num_classes, ROWS), tf.int32)
+
+
+def loss_of(model: keras.Model, spec: Spec, features: Any, label: Any, training: bool) -> tf.Tensor:
+    return tf.reduce_mean(example_losses(spec, label, model(features, training=training)))
+
+
+def layers_of(model: keras.Model, kind: type) -> list[Any]:
+    return [layer for layer in model.layers if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize(("name", "task", "part"), CASES)
+def test_a_model_answers_with_logits_and_a_row_alone_as_among_others(name: str, task: str, part: str) -> None:
+    model, spec = build(name, task, part, dropout=0.5)
+    features = features_of(model, spec)
+    together = model(features, training=False).numpy()
+    assert (together.shape, together.dtype) == ((ROWS, spec.num_outputs), np.float32)
+    assert tuple(model.output_shape) == (None, spec.num_outputs)
+    assert len(np.unique(together[:, 0])) > 1
+    for row in (0, ROWS - 1):
+        alone = model({key: value[row : row + 1] for key, value in features.items()}, training=False).numpy()
+        np.testing.assert_allclose(alone[0], together[row], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "task", "part"), [case for case in CASES if case[2] != "large image"])
+def test_training_lowers_the_loss(name: str, task: str, part: str) -> None:
+    model, spec = build(name, task, part, width=8, dropout=0.0)
+    features, label = features_of(model, spec), labels_of(spec)
+    optimizer = keras.optimizers.Adam(0.02)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def steps() -> None:
+        for _ in tf.range(30):
+            with tf.GradientTape() as tape:
+                loss = loss_of(model, spec, features, label, training=True)
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    before = float(loss_of(model, spec, features, label, training=True))
+    steps()
+    assert float(loss_of(model, spec, features, label, training=True)) < 0.9 * before
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_a_model_is_deterministic_under_a_seed(name: str) -> None:
+    answers = []
+    for _ in range(2):
+        model, spec = build(name, "multiclass", "all", dropout=0.5)
+        features = features_of(model, spec)
+        answers.append([model(features, training=True).numpy(), model(features, training=False).numpy()])
+    assert np.array_equal(answers[0][0], answers[1][0])
+    assert np.array_equal(answers[0][1], answers[1][1])
+    assert not np.array_equal(answers[0][0], answers[0][1])  # dropout does something
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_weights_saved_and_loaded_give_the_same_answers(name: str, tmp_path: Path) -> None:
+    model, spec = build(name, "multiclass", "all")
+    features = features_of(model, spec)
+    model(features, training=True)  # moves the statistics of BatchNorm
+    model.save_weights(tmp_path / "model.weights.h5")
+    keras.utils.set_random_seed(99)
+    other = getattr(models, name)(spec, **SMALL)
+    assert not np.array_equal(other(features, training=False), model(features, training=False))
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert np.array_equal(other(features, training=False), model(features, training=False))
+
+
+@pytest.mark.parametrize("name", models.__all__)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_l1_and_l2_are_added_on_every_kernel(name: str, depth: int) -> None:
+    model, _ = build(name, "multiclass", "all", l1=0.25, l2=0.5, depth=depth)
+    kernels = [w for w in model.trainable_variables if w.path.endswith("/kernel")]
+    expected = sum(0.25 * np.abs(k).sum() + 0.5 * np.square(k).sum() for k in (kernel.numpy() for kernel in kernels))
+    assert len(kernels) >= depth + 1
+    assert len(model.losses) == len(kernels)
+    assert float(tf.add_n(model.losses)) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_without_penalties_and_dropout_there_are_none(name: str) -> None:
+    model, _ = build(name, "multiclass", "all", dropout=0.0, l1=0.0, l2=0.0)
+    assert model.losses == []
+    assert not layers_of(model, keras.layers.Dropout) + layers_of(model, keras.layers.SpatialDropout2D)
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_dropout_stands_after_every_hidden_layer(name: str) -> None:
+    model, _ = build(name, "multiclass", "all", dropout=0.25, depth=2)
+    hidden = layers_of(model, keras.layers.Dense if name == "mlp" else keras.layers.Conv2D)
+    expected = len(hidden) - 1 if name == "mlp" else len(hidden) + 1  # mlp's output layer has none
+    drops = layers_of(model, keras.layers.Dropout)
+    drops += [layer for layer in layers_of(model, keras.layers.SpatialDropout2D) if layer not in drops]
+    assert [layer.rate for layer in drops] == [0.25] * expected
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_width_and_depth_make_a_larger_model(name: str) -> None:
+    sizes = [
+        build(name, "binary", "image", width=width, depth=depth)[0].count_params() for width, depth in ((4, 1), (8, 1), (4, 2))
+    ]
+    assert sizes[1] > sizes[0]
+    assert sizes[2] > sizes[0]
+
+
+@pytest.mark.parametrize("name", models.__all__)
+@pytest.mark.parametrize(
+    "bad", [{"dropout": -0.1}, {"dropout": 1.0}, {"dropout": 2.0}, {"l1": -1e-9}, {"l2": -1.0}], ids=str
+)
+def test_bad_rates_and_penalties_are_refused(name: str, bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=f'"model.{next(iter(bad))}"'):
+        build(name, "binary", "image", **bad)
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_a_model_is_a_function_of_a_spec_and_keywords_with_defaults(name: str) -> None:
+    spec, *others = inspect.signature(getattr(models, name)).parameters.values()
+    assert spec.name == "spec"
+    assert all(one.kind is one.KEYWORD_ONLY and one.default is not one.empty for one in others)
+    assert {"dropout", "l1", "l2", "width", "depth"} <= {one.name for one in others}
+
+
+def test_a_convnet_needs_an_image() -> None:
+    with pytest.raises(ConfigError, match="no image"):
+        models.convnet(Spec("binary", 2, num_numeric=1))
+
+
+def test_an_mlp_without_piecewise_has_no_encoding() -> None:
+    assert layers_of(build("mlp", "binary", "numeric")[0], PiecewiseLinear)
+    assert not layers_of(build("mlp", "binary", "numeric", piecewise=False)[0], PiecewiseLinear)
+
+
+@pytest.mark.parametrize(("l1", "l2"), [(0.5, 0.0), (0.0, 0.25), (0.5, 0.25)])
+def test_a_penalty_is_what_its_formula_says(l1: float, l2: float) -> None:
+    weights = np.asarray([[2.0, -1.0], [0.0, 3.0]], np.float32)
+    regularizer = kernel(l1, l2)
+    assert regularizer is not None
+    assert float(regularizer(keras.ops.array(weights))) == pytest.approx(l1 * 6 + l2 * 14)
+
+
+def reference(edges: list[list[float]], x: np.ndarray) -> np.ndarray:
+    """The piecewise-linear encoding, bin by bin, as the paper states it; linear beyond the outer edges."""
+    columns = []
+    for feature, bounds in enumerate(edges):
+        for place, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            part = (x[:, feature].astype(np.float64) - low) / (high - low)
+            part = part if place == 0 else np.maximum(part, 0)
+            columns.append(part if place == len(bounds) - 2 else np.minimum(part, 1))
+    return np.stack(columns, axis=1)
+
+
+EDGES = st.lists(
+    st.sampled_from([[], [0.0, 1.0], [-1.5, 0.0, 0.25, 7.0], [-20.0, -1.0, 20.0], [1.0, 1.5, 2.0]]), min_size=1, max_size=4
+).filter(any)
+
+
+@settings(max_examples=40, deadline=None)
+@given(EDGES, st.integers(0, 1), st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=6))
+def test_piecewise_linear_equals_a_plain_loop(edges: list[list[float]], indicators: int, values: list[float]) -> None:
+    x = np.stack([np.roll(values, place) for place in range(len(edges) + indicators)], axis=1).astype(np.float32)
+    found = PiecewiseLinear(edges)(x).numpy()
+    np.testing.assert_allclose(found, reference(edges, x), rtol=1e-5, atol=1e-5)
+
+
+def test_piecewise_linear_survives_serialization_in_a_model(tmp_path: Path) -> None:
+    model, spec = build("mlp", "binary", "table")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    features = features_of(model, spec)
+    assert np.array_equal(loaded(features), model(features))
+    (layer,) = layers_of(loaded, PiecewiseLinear)
+    assert layer.edges == [list(feature) for feature in PARTS["table"]["edges"]]
+    assert layer.compute_output_shape((None, 3)) == (None, 2)
+
+
+def test_scores_are_probabilities_or_the_value_itself() -> None:
+    logits = np.asarray([[0.0], [2.0], [-50.0]], np.float32)
+    binary = scores(Spec("binary", 2), tf.constant(logits)).numpy()
+    np.testing.assert_allclose(binary[:, 1], 1 / (1 + np.exp(-logits[:, 0].astype(np.float64))), rtol=1e-6)
+    np.testing.assert_allclose(binary.sum(axis=1), 1, rtol=1e-6)
+    many = scores(Spec("multiclass", 3), tf.constant([[1.0, 2.0, 3.0]])).numpy()
+    np.testing.assert_allclose(many, np.exp([[1, 2, 3]]) / np.exp([1, 2, 3]).sum(), rtol=1e-6)
+    assert scores(Spec("regression", 1), tf.constant(logits)).numpy().tolist() == logits[:, 0].tolist()
+
+
+def test_losses_are_those_of_the_textbook() -> None:
+    binary = example_losses(Spec("binary", 2), tf.constant([1, 0]), tf.constant([[0.0], [2.0]]))
+    np.testing.assert_allclose(binary, [np.log(2), np.log(1 + np.exp(2))], rtol=1e-6)
+    many = example_losses(Spec("multiclass", 3), tf.constant([2]), tf.constant([[1.0, 2.0, 3.0]]))
+    np.testing.assert_allclose(many, [np.log(np.exp([1, 2, 3]).sum()) - 3], rtol=1e-6)
+    value = example_losses(Spec("regression", 1), tf.constant([1.0]), tf.constant([[3.0]]))
+    assert value.numpy().tolist() == [4.0]
+
+
+def test_predict_scores_every_row_in_order_over_batches_of_all_sizes() -> None:
+    model, spec = build("mlp", "multiclass", "table", dropout=0.5)
+    features, label = features_of(model, spec), labels_of(spec)
+    dataset = tf.data.Dataset.from_tensor_slices((features, label))
+    found, found_labels = predict(model, spec, dataset.batch(7))
+    assert np.array_equal(found_labels, label.numpy())
+    np.testing.assert_allclose(found, scores(spec, model(features, training=False)), rtol=1e-5, atol=1e-6)
