@@ -74,27 +74,32 @@ def machine() -> dict[str, Any]:
     }
 
 
-def timed(command: Sequence[str | Path], cwd: Path) -> tuple[float, str]:
+def timed(command: Sequence[str | Path], cwd: Path) -> tuple[float, float, str]:
     """Runs a command as a process of its own.
 
     Returns:
-      Seconds from start to end, and its standard output.
+      Seconds from start to end, seconds of CPU that it and its children used, and its standard output.
 
     Raises:
       RuntimeError: it failed; with what it wrote.
     """
     env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), _cpu_seconds_of_children()
     done = subprocess.run(list(map(str, command)), cwd=cwd, env=env, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    return seconds, done.stdout
+    return seconds, _cpu_seconds_of_children() - cpu_started, done.stdout
 
 
 def note(text: str) -> None:
     """Progress, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _cpu_seconds_of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _cpu() -> str:

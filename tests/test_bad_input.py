@@ -33,14 +33,27 @@ def table(folder: Path, text: str, config: str = 'source = "rows.csv"\nlabel = "
     [
         ("", 3, ["rows.csv is empty"]),
         ("a,b,y\n", 3, ["rows.csv has a header but no rows"]),
-        (GOOD.replace("\n5,", "\nabc,"), 3, ["rows.csv:7", 'column "a"', '"abc" is not a number', "features.categorical"]),
+        (
+            GOOD.replace("\n5,", "\nabc,"),
+            3,
+            ["rows.csv:7", 'column "a"', '"abc" is not a number', "features.categorical"],
+        ),
         (GOOD.replace("\n5,z,no", "\n5,z,no,9"), 3, ["rows.csv:7", "4 values", "3 columns"]),
         (GOOD.replace("a,b,y", "a,a,y"), 3, ["rows.csv:1", '"a" 2 times', "columns 1, 2"]),
         (GOOD.replace("a,b,y", "a,b,yy"), 3, ['no column "y"', 'Did you mean "yy"']),
         (GOOD.replace("no", "yes"), 3, ["one class in train", '"yes"']),
         ("a,b,y\n1,x,no\n2,y,yes\n", 3, ["leaves no rows in"]),
     ],
-    ids=["empty", "header-only", "string-in-numbers", "ragged", "duplicate-header", "label-absent", "one-class", "too-few"],
+    ids=[
+        "empty",
+        "header-only",
+        "string-in-numbers",
+        "ragged",
+        "duplicate-header",
+        "label-absent",
+        "one-class",
+        "too-few",
+    ],
 )
 def test_a_bad_table_is_refused(tmp_path: Path, text: str, code: int, parts: list[str]) -> None:
     table(tmp_path, text)
@@ -55,9 +68,15 @@ def test_a_bad_table_is_refused(tmp_path: Path, text: str, code: int, parts: lis
         ('source = "rows.csv"\nlable = "y"\n', ["c.toml:2", '"lable"', 'Did you mean "label"']),
         ('source = "rows.csv"\nlabel = "y"\n[train]\nepochs = "5"\n', ["c.toml:4", '"train.epochs"', "'5'", "integer"]),
         ('source = "rows.csv"\nlabel = "y"\nmodel = "mpl"\n', ['no "mpl"', 'Did you mean "mlp"']),
-        ('source = "rows.csv"\nlabel = "y"\n[model]\nname = "mlp"\ndropuot = 0.1\n', ['"dropuot"', 'Did you mean "dropout"']),
+        (
+            'source = "rows.csv"\nlabel = "y"\n[model]\nname = "mlp"\ndropuot = 0.1\n',
+            ['"dropuot"', 'Did you mean "dropout"'],
+        ),
         ('source = "rows.csv"\nlabel = "y"\n[train]\noptimizer = "Adm"\n', ['no "Adm"', 'Did you mean "Adam"']),
-        ('source = "rows.csv"\nlabel = "y"\n[tune.space]\n"model.dropuot" = [0.1]\n', ['"model.dropuot"', '"model.dropout"']),
+        (
+            'source = "rows.csv"\nlabel = "y"\n[tune.space]\n"model.dropuot" = [0.1]\n',
+            ['"model.dropuot"', '"model.dropout"'],
+        ),
         ('source = "rows.csv"\nlabel = "y"\n[train]\naugment = ["Flip"]\n', ["train.augment", "images"]),
         ('source = "rows.csv"\nlabel = "y"\n[split]\ntrain = 0.9\n', ["add up to 1.2"]),
         ('source = "no.xyz"\nlabel = "y"\n', ["no.xyz does not exist"]),

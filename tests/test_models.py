@@ -170,7 +170,8 @@ def test_dropout_stands_after_every_hidden_layer(name: str) -> None:
 @pytest.mark.parametrize("name", models.__all__)
 def test_width_and_depth_make_a_larger_model(name: str) -> None:
     sizes = [
-        build(name, "binary", "image", width=width, depth=depth)[0].count_params() for width, depth in ((4, 1), (8, 1), (4, 2))
+        build(name, "binary", "image", width=width, depth=depth)[0].count_params()
+        for width, depth in ((4, 1), (8, 1), (4, 2))
     ]
     assert sizes[1] > sizes[0]
     assert sizes[2] > sizes[0]
@@ -223,7 +224,9 @@ def reference(edges: list[list[float]], x: np.ndarray) -> np.ndarray:
 
 
 EDGES = st.lists(
-    st.sampled_from([[], [0.0, 1.0], [-1.5, 0.0, 0.25, 7.0], [-20.0, -1.0, 20.0], [1.0, 1.5, 2.0]]), min_size=1, max_size=4
+    st.sampled_from([[], [0.0, 1.0], [-1.5, 0.0, 0.25, 7.0], [-20.0, -1.0, 20.0], [1.0, 1.5, 2.0]]),
+    min_size=1,
+    max_size=4,
 ).filter(any)
 
 

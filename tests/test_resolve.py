@@ -11,7 +11,13 @@ from pipeline.config import Component
 from pipeline.errors import ConfigError
 from pipeline.resolve import build, check_arguments, find
 
-ROOMS = ["pipeline.models", "pipeline.data.augment", "pipeline.training.optimizers", "pipeline.data.split", "pipeline.data.sources"]
+ROOMS = [
+    "pipeline.models",
+    "pipeline.data.augment",
+    "pipeline.training.optimizers",
+    "pipeline.data.split",
+    "pipeline.data.sources",
+]
 NAMES = [(room, name) for room in ROOMS for name in importlib.import_module(room).__all__]
 
 
@@ -75,7 +81,10 @@ def test_the_name_of_a_module_of_the_room_is_not_a_name() -> None:
 
 
 def test_module_and_thing_are_imported_as_they_stand() -> None:
-    assert find(Component(name="fractions:Fraction"), "pipeline.models", "model") is importlib.import_module("fractions").Fraction
+    assert (
+        find(Component(name="fractions:Fraction"), "pipeline.models", "model")
+        is importlib.import_module("fractions").Fraction
+    )
 
 
 @pytest.mark.parametrize("name", ["no_such_module:thing", "fractions:nothing", "fractions:", ":thing"])
@@ -109,7 +118,9 @@ def test_arguments_reach_the_thing() -> None:
 
 
 def test_given_arguments_are_added() -> None:
-    adam = build(Component(name="Adam", beta_1=0.5), "pipeline.training.optimizers", "train.optimizer", learning_rate=0.25)
+    adam = build(
+        Component(name="Adam", beta_1=0.5), "pipeline.training.optimizers", "train.optimizer", learning_rate=0.25
+    )
     assert (adam.beta_1, adam.learning_rate) == (0.5, 0.25)
 
 

@@ -105,7 +105,9 @@ def test_a_type_that_cannot_be_used_is_refused_with_its_column(values: list[Any]
     with pytest.raises(DataError, match='The column "x" is of type') as caught:
         infer(values)
     assert 'features.drop = ["x"]' in str(caught.value)
-    assert infer_schema(pa.table({"x": values, "z": [1.0], "y": ["a"]}), label="y", drop=["x"]).of_kind("numeric") == ("z",)
+    assert infer_schema(pa.table({"x": values, "z": [1.0], "y": ["a"]}), label="y", drop=["x"]).of_kind("numeric") == (
+        "z",
+    )
 
 
 @pytest.mark.parametrize("key", ["label", "split", "drop", "numeric", "categorical"])
@@ -171,7 +173,15 @@ def test_missing_and_not_finite_numbers_become_null() -> None:
 
 
 def test_text_is_stripped_and_missing_text_becomes_null() -> None:
-    assert converted([" a ", "?", "", "NaN", "b\t", None, "nano"], "categorical") == ["a", None, None, None, "b", None, "nano"]
+    assert converted([" a ", "?", "", "NaN", "b\t", None, "nano"], "categorical") == [
+        "a",
+        None,
+        None,
+        None,
+        "b",
+        None,
+        "nano",
+    ]
 
 
 def test_only_ascii_white_space_is_stripped_as_when_serving() -> None:
@@ -209,16 +219,24 @@ def test_a_schema_that_was_inferred_converts_its_own_sample() -> None:
     assert found.to_pydict() == {"a": [1.0, None], "b": ["x", None], "y": [0.0, 1.0], "split": ["train", "test"]}
 
 
-CELLS = st.none() | st.sampled_from(["1", "?", "", " 2.5 ", "nan", "x", "1e400", "0x10", "1,5", "inf"]) | st.text(max_size=5)
+CELLS = (
+    st.none()
+    | st.sampled_from(["1", "?", "", " 2.5 ", "nan", "x", "1e400", "0x10", "1,5", "inf"])
+    | st.text(max_size=5)
+)
 ARRAYS = st.one_of(
     st.lists(CELLS, min_size=1, max_size=30).map(lambda values: pa.array(values, pa.string())),
     st.lists(CELLS, min_size=1, max_size=30).map(lambda values: pa.array(values, pa.large_string())),
     st.lists(CELLS, min_size=1, max_size=30).map(lambda values: pa.array(values, pa.string()).dictionary_encode()),
     st.lists(st.none() | st.floats(), min_size=1, max_size=30).map(lambda values: pa.array(values, pa.float64())),
-    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=30).map(lambda v: pa.array(v, pa.int64())),
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=30).map(
+        lambda v: pa.array(v, pa.int64())
+    ),
     st.lists(st.none() | st.booleans(), min_size=1, max_size=30).map(lambda values: pa.array(values, pa.bool_())),
     st.lists(st.none() | st.dates(), min_size=1, max_size=30).map(lambda values: pa.array(values, pa.date32())),
-    st.lists(st.none() | st.binary(max_size=3), min_size=1, max_size=30).map(lambda values: pa.array(values, pa.binary())),
+    st.lists(st.none() | st.binary(max_size=3), min_size=1, max_size=30).map(
+        lambda values: pa.array(values, pa.binary())
+    ),
     st.lists(st.none() | st.lists(st.integers(0, 9), max_size=2), min_size=1, max_size=30).map(
         lambda values: pa.array(values, pa.list_(pa.int64()))
     ),

@@ -295,7 +295,8 @@ def test_image_folders_refuse_a_folder_without_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "kind", "channels"), [("RGB", "PNG", 3), ("L", "PNG", 1), ("RGBA", "PNG", 3), ("RGB", "JPEG", 3), ("L", "JPEG", 1)]
+    ("mode", "kind", "channels"),
+    [("RGB", "PNG", 3), ("L", "PNG", 1), ("RGBA", "PNG", 3), ("RGB", "JPEG", 3), ("L", "JPEG", 1)],
 )
 def test_probe_tells_height_width_and_channels(tmp_path: Path, mode: str, kind: str, channels: int) -> None:
     encoded = image_bytes(width=50, height=30, mode=mode, kind=kind)

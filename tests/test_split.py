@@ -178,7 +178,9 @@ def test_given_refuses_a_column_that_leaves_a_side_empty(values: list[str]) -> N
 
 
 @pytest.mark.parametrize("name", ["Random", "Stratified"])
-@pytest.mark.parametrize("shares", [(0.7, 0.2, 0.2), (1.0, 0.0, 0.0), (1.2, -0.1, -0.1), (0.5, 0.2, 0.2), (0.9, 0.1, 0.0)])
+@pytest.mark.parametrize(
+    "shares", [(0.7, 0.2, 0.2), (1.0, 0.0, 0.0), (1.2, -0.1, -0.1), (0.5, 0.2, 0.2), (0.9, 0.1, 0.0)]
+)
 def test_fractions_that_are_no_shares_of_one_are_refused(name: str, shares: tuple[float, float, float]) -> None:
     with pytest.raises(ConfigError, match='"split"'):
         splitter(name, shares, np.zeros(3))

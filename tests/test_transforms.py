@@ -34,9 +34,9 @@ from pipeline.errors import DataError
 
 # Subnormal numbers apart, which TensorFlow takes for 0.
 FLOATS = st.floats(width=32, allow_subnormal=False) | st.sampled_from([float("nan"), float("inf"), 1e300, 1e9 + 0.1])
-TEXTS = st.sampled_from(["a", " a ", "b\t", "\x0bc\r\n", "?", "", " NaN", "nan", "ä", "\u00a0a", "never seen"]) | st.text(
-    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4
-)
+TEXTS = st.sampled_from(
+    ["a", " a ", "b\t", "\x0bc\r\n", "?", "", " NaN", "nan", "ä", "\u00a0a", "never seen"]
+) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
 
 
 def image_bytes(width: int, height: int, mode: str = "L", kind: str = "PNG", seed: int = 0) -> bytes:
@@ -58,7 +58,9 @@ IMAGES = [
 def stored(values: list[Any], kind: str) -> pa.Array:
     """A column as `ingest` stores it."""
     kinds = {"numeric": pa.float64(), "categorical": pa.string(), "image": pa.binary()}
-    batch = pa.RecordBatch.from_pydict({"x": pa.array(values, kinds[kind]), "y": pa.array(["a"] * len(values), pa.string())})
+    batch = pa.RecordBatch.from_pydict(
+        {"x": pa.array(values, kinds[kind]), "y": pa.array(["a"] * len(values), pa.string())}
+    )
     return convert(batch, Schema((Feature("x", kind),), Feature("y", "categorical"))).column("x")  # type: ignore[arg-type]
 
 

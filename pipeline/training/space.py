@@ -87,11 +87,19 @@ def _add_range(found: keras_tuner.HyperParameters, key: str, values: dict[str, A
     if log and low <= 0:
         raise ConfigError(f'"tune.space.{key}": min is {low} on a logarithmic scale.', expected="min above 0")
     within = _is_number(start) and low <= start <= high
-    form = {"sampling": "log" if log else "linear", "step": values.get("step")}
+    step, whole = values.get("step"), isinstance(low, int) and isinstance(high, int)
+    if step is not None and (not _is_number(step) or step <= (1 if log else 0) or (whole and not isinstance(step, int))):
+        expected = "a factor above 1" if log else "a number above 0"
+        raise ConfigError(
+            f'"tune.space.{key}": step is {step!r}.', expected=f"{expected}{', whole as min and max are' if whole else ''}"
+        )
+    form = {"sampling": "log" if log else "linear", "step": step}
     if isinstance(low, int) and isinstance(high, int):
         found.Int(key, low, high, default=start if within else None, **form)
     else:
-        found.Float(key, float(low), float(high), default=float(start) if within and start is not None else None, **form)
+        found.Float(
+            key, float(low), float(high), default=float(start) if within and start is not None else None, **form
+        )
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

@@ -1,0 +1,414 @@
+"""Training learns, stops where it should, repeats itself bit for bit; a search never hides a failure."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.config import Train
+from pipeline.data.augment import Crop
+from pipeline.data.input_pipeline import make_eval, make_train
+from pipeline.data.store import Store, StoreWriter
+from pipeline.errors import ConfigError, TrainingError, TuningError
+from pipeline.models import convnet, mlp
+from pipeline.spec import Spec
+from pipeline.training import History, Trial, best, default_space, fit, optimizers, to_hyperparameters, tune
+from pipeline.training.optimizers import SGD, Adam, learning_rate
+from pipeline.training.space import overrides
+
+ROOT = Path(__file__).parents[1]
+ROWS = 64
+SPEC = Spec("binary", 2, num_numeric=2, num_train=ROWS)
+IMAGES = Spec("multiclass", 3, image_shape=(8, 8, 1), num_train=ROWS)
+# The range in which each optimizer works on so small a problem.
+RATES = {"SGD": 0.1, "Adam": 0.02, "Adagrad": 0.1}
+
+
+def store_of(columns: dict[str, np.ndarray], folder: Path) -> Store:
+    writer = StoreWriter(
+        folder, len(columns["label"]), {name: (str(v.dtype), v.shape[1:]) for name, v in columns.items()}
+    )
+    writer.append(columns)
+    writer.close()
+    return Store(folder)
+
+
+def table(seed: int = 0) -> dict[str, np.ndarray]:
+    """Two classes that a line divides."""
+    x = np.random.default_rng(seed).normal(size=(ROWS, 2)).astype(np.float32)
+    return {"numeric": x, "label": (x[:, 0] + x[:, 1] > 0).astype(np.int32)}
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return store_of(table(0), tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Train rows' features with the classes exchanged: what is learnt from train can only make it worse."""
+    columns = table(0)
+    return store_of({**columns, "label": 1 - columns["label"]}, tmp_path_factory.mktemp("noise"))
+
+
+def new_model(width: int = 8) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return mlp(SPEC, width=width, depth=1, dropout=0.0)
+
+
+def trained_digest() -> str:
+    """The weights of a training with shuffling, augmentation, dropout and BatchNorm; called in another process, too."""
+    generator = np.random.default_rng(0)
+    label = generator.integers(0, 3, ROWS).astype(np.int32)
+    columns = {"image": generator.integers(0, 256, (ROWS, 8, 8, 1)).astype(np.uint8), "label": label}
+    with tempfile.TemporaryDirectory() as folder:
+        store = store_of(columns, Path(folder))
+        keras.utils.set_random_seed(5)
+        model = convnet(IMAGES, width=4, depth=1, dropout=0.3, l2=1e-4)
+        batches = make_train(store, batch_size=20, seed=5, epochs=3, augment=[Crop()])
+        history = fit(model, batches, make_eval(store), spec=IMAGES, optimizer=Adam(0.01, "cosine"), epochs=3)
+    digest = hashlib.blake2b(repr(history).encode())
+    for weight in model.get_weights():
+        digest.update(weight.tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("name", optimizers.__all__)
+def test_every_optimizer_lowers_the_loss(train: Store, name: str, schedule: Any) -> None:
+    optimizer = getattr(optimizers, name)(learning_rate=RATES[name], schedule=schedule)
+    batches = make_train(train, batch_size=16, seed=0, epochs=10)
+    history = fit(new_model(), batches, make_eval(train), spec=SPEC, optimizer=optimizer, epochs=10)
+    assert len(history.loss) == len(history.val_loss) == 10
+    assert history.val_loss[-1] < 0.6 * history.loss[0]
+
+
+@pytest.mark.parametrize("name", optimizers.__all__)
+def test_every_optimizer_builds_its_keras_namesake_with_its_arguments(name: str) -> None:
+    built = getattr(optimizers, name)(learning_rate=0.25).build(num_steps=10)
+    assert type(built) is getattr(keras.optimizers, name)
+    assert float(built.learning_rate) == 0.25
+
+
+def test_the_arguments_of_an_optimizer_reach_keras() -> None:
+    built = Adam(beta_1=0.5, beta_2=0.75, epsilon=0.125).build(1)
+    assert (built.beta_1, built.beta_2, built.epsilon) == (0.5, 0.75, 0.125)
+    assert (SGD(momentum=0.5).build(1).momentum, SGD(momentum=0.5).build(1).nesterov) == (0.5, True)
+    assert (SGD(momentum=0.0).build(1).momentum, SGD(momentum=0.0).build(1).nesterov) == (0.0, False)
+    assert optimizers.Adagrad(initial_accumulator_value=0.5).build(1).initial_accumulator_value == 0.5
+
+
+def test_a_cosine_schedule_warms_up_and_then_falls_to_zero_along_half_a_cosine() -> None:
+    schedule = learning_rate(0.5, "cosine", 200)
+    rates = [float(schedule(step)) for step in range(201)]
+    warm_up = 10  # 5 % of the steps
+    assert 0 < rates[0] < 0.1
+    assert all(first < second for first, second in itertools.pairwise(rates[: warm_up + 1]))
+    assert rates[warm_up] == pytest.approx(0.5)
+    expected = [0.25 * (1 + math.cos(math.pi * step / 190)) for step in range(191)]
+    assert rates[warm_up:] == pytest.approx(expected, abs=1e-6)
+    assert rates[200] == pytest.approx(0.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3])
+def test_a_cosine_schedule_of_a_few_steps_is_finite_and_never_above_its_top(num_steps: int) -> None:
+    schedule = learning_rate(0.5, "cosine", num_steps)
+    rates = [float(schedule(step)) for step in range(num_steps)]
+    assert all(0 <= rate <= 0.5 for rate in rates)
+    assert max(rates) > 0
+
+
+def test_early_stopping_leaves_the_weights_of_the_best_epoch(train: Store, noise: Store) -> None:
+    epochs, patience, seen = 30, 3, []
+    model = new_model()
+    history = fit(
+        model,
+        make_train(train, batch_size=16, seed=0, epochs=epochs),
+        make_eval(noise),
+        spec=SPEC,
+        optimizer=Adam(0.02),
+        epochs=epochs,
+        patience=patience,
+        on_epoch=lambda history: seen.append(model.get_weights()),
+    )
+    assert len(history.loss) == history.best_epoch + 1 + patience < epochs
+    assert history.best_val_loss == min(history.val_loss) < history.val_loss[-1]
+    for found, expected, last in zip(model.get_weights(), seen[history.best_epoch], seen[-1], strict=True):
+        assert np.array_equal(found, expected)
+        assert not np.array_equal(found, last)
+
+
+def test_without_patience_every_epoch_runs_and_the_best_weights_are_kept(train: Store, noise: Store) -> None:
+    model, batches = new_model(), make_train(train, batch_size=16, seed=0, epochs=6)
+    history = fit(model, batches, make_eval(noise), spec=SPEC, optimizer=Adam(0.02), epochs=6)
+    assert len(history.loss) == 6
+    again = fit(
+        model, make_train(train, batch_size=ROWS, seed=0), make_eval(noise), spec=SPEC, optimizer=SGD(1e-30), epochs=1
+    )
+    assert again.val_loss[0] == pytest.approx(history.best_val_loss, rel=1e-6)
+
+
+def test_the_validation_loss_is_the_mean_over_rows_whatever_the_batches(train: Store) -> None:
+    losses = [
+        fit(
+            new_model(),
+            make_train(train, batch_size=ROWS, seed=0),
+            make_eval(train, batch_size=size),
+            spec=SPEC,
+            optimizer=SGD(),
+            epochs=1,
+        ).val_loss[0]
+        for size in (ROWS, 7)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_penalties_count_in_the_loss_of_train_but_not_of_validation(train: Store) -> None:
+    def first_losses(l2: float) -> History:
+        keras.utils.set_random_seed(1)
+        model, batches = mlp(SPEC, width=8, depth=1, dropout=0.0, l2=l2), make_train(train, batch_size=ROWS, seed=0)
+        return fit(model, batches, make_eval(train), spec=SPEC, optimizer=SGD(1e-30), epochs=1)
+
+    plain, penalized = first_losses(0.0), first_losses(1.0)
+    assert penalized.loss[0] > plain.loss[0] + 1
+    assert penalized.val_loss[0] == pytest.approx(plain.val_loss[0], rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loss_that_is_not_finite_names_epoch_optimizer_and_learning_rate(train: Store) -> None:
+    batches = make_train(train, batch_size=16, seed=0, epochs=5)
+    with pytest.raises(TrainingError) as caught:
+        fit(new_model(), batches, make_eval(train), spec=SPEC, optimizer=SGD(1e30), epochs=5)
+    text = str(caught.value)
+    assert re.search(r"The loss became (nan|inf) .* in epoch 1 with SGD at a learning rate of 1e\+30", text)
+    assert "train.learning_rate=1e+29" in text
+
+
+def test_an_output_that_does_not_fit_the_task_is_refused(train: Store) -> None:
+    model = mlp(Spec("multiclass", 3, num_numeric=2), width=4)
+    batches = make_train(train, batch_size=16, seed=0)
+    with pytest.raises(TrainingError, match=r"shape \(None, 3\)") as caught:
+        fit(model, batches, make_eval(train), spec=SPEC, optimizer=SGD(), epochs=1)
+    assert "(None, 1) for a binary task" in str(caught.value)
+
+
+@pytest.mark.parametrize("epochs", [3, 5])
+def test_batches_that_make_no_equal_epochs_are_refused(train: Store, epochs: int) -> None:
+    batches = make_train(train, batch_size=16, seed=0, epochs=2)
+    with pytest.raises(ConfigError, match="8 batches"):
+        fit(new_model(), batches, make_eval(train), spec=SPEC, optimizer=SGD(), epochs=epochs)
+
+
+def test_a_dataset_of_unknown_length_is_refused(train: Store) -> None:
+    endless = make_train(train, batch_size=16, seed=0).repeat()
+    with pytest.raises(ConfigError, match="batches"):
+        fit(new_model(), endless, make_eval(train), spec=SPEC, optimizer=SGD(), epochs=1)
+
+
+def test_the_same_training_in_two_processes_gives_the_same_weights_bit_for_bit() -> None:
+    code = "import sys; sys.path.insert(0, 'tests'); import test_training as t; print(t.trained_digest())"
+    elsewhere = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    here = trained_digest()
+    assert elsewhere.stdout.strip() == here == trained_digest()
+
+
+# the search
+
+SPACE = {
+    "train.optimizer": ["Adam", "SGD"],
+    "train.learning_rate": {"min": 1e-4, "max": 1e-1, "log": True},
+    "model.width": {"min": 8, "max": 64},
+    "model.depth": [1, 2, 3],
+}
+START = {"train.optimizer": "SGD", "train.learning_rate": 3e-3, "model.width": 32, "model.depth": 2}
+
+
+def bowl(chosen: dict[str, Any]) -> float:
+    return math.log10(chosen["train.learning_rate"] / 1e-2) ** 2 + chosen["model.depth"]
+
+
+def search(
+    tmp_path: Path, objective: Any = bowl, space: Any = SPACE, start: Any = START, **arguments: Any
+) -> list[Trial]:
+    settings = {"trials": 6, "seed": 0, "directory": tmp_path / str(len(list(tmp_path.iterdir()))), **arguments}
+    return tune(objective, to_hyperparameters(space, start), **settings)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
+def test_the_first_trial_is_the_config_itself(tmp_path: Path, algorithm: str) -> None:
+    trials = search(tmp_path, algorithm=algorithm)
+    assert trials[0] == Trial(START, bowl(START))
+    assert len(trials) == 6
+    assert len({repr(trial.overrides) for trial in trials}) == 6
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_same_seed_gives_the_same_trials(tmp_path: Path, algorithm: str, seed: int) -> None:
+    first, same, other = (search(tmp_path, algorithm=algorithm, seed=number) for number in (seed, seed, seed + 1))
+    assert first == same
+    assert first != other
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
+def test_every_value_is_one_that_the_space_admits(tmp_path: Path, algorithm: str) -> None:
+    for trial in search(tmp_path, algorithm=algorithm, trials=12):
+        assert trial.overrides.keys() == SPACE.keys()
+        assert trial.overrides["train.optimizer"] in ("Adam", "SGD")
+        assert 1e-4 <= trial.overrides["train.learning_rate"] <= 1e-1
+        assert 8 <= trial.overrides["model.width"] <= 64
+        assert trial.overrides["model.depth"] in (1, 2, 3)
+        assert type(trial.overrides["model.width"]) is type(trial.overrides["model.depth"]) is int
+
+
+def test_a_grid_is_gone_through_once_and_then_ends(tmp_path: Path) -> None:
+    space = {"model.width": [8, 16], "model.depth": [1, 2, 3]}
+    trials = search(tmp_path, lambda chosen: chosen["model.width"], space, {}, algorithm="grid", trials=100)
+    tried = sorted((trial.overrides["model.width"], trial.overrides["model.depth"]) for trial in trials)
+    assert tried == [(width, depth) for width in (8, 16) for depth in (1, 2, 3)]
+
+
+def test_a_small_space_ends_a_random_search(tmp_path: Path) -> None:
+    trials = search(
+        tmp_path, lambda chosen: chosen["model.depth"], {"model.depth": [1, 2, 3]}, {"model.depth": 2}, trials=10
+    )
+    assert sorted(trial.overrides["model.depth"] for trial in trials) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_failed_trial_keeps_its_error_and_is_never_the_best(tmp_path: Path, failing: int) -> None:
+    def objective(chosen: dict[str, Any]) -> float:
+        if chosen["model.depth"] == failing:
+            raise TrainingError(f"depth {failing} is no good")
+        return float(chosen["model.depth"])
+
+    trials = search(tmp_path, objective, {"model.depth": [1, 2, 3]}, {"model.depth": 1}, algorithm="grid", trials=3)
+    (failed,) = (trial for trial in trials if trial.error)
+    assert failed == Trial({"model.depth": failing}, None, f"TrainingError: depth {failing} is no good")
+    assert best(trials).overrides["model.depth"] == (2 if failing == 1 else 1)
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_a_failure(tmp_path: Path, score: float) -> None:
+    def objective(chosen: dict[str, Any]) -> float:
+        return score if chosen["model.depth"] == 1 else 5.0
+
+    trials = search(tmp_path, objective, {"model.depth": [1, 2]}, {"model.depth": 1})
+    assert [trial.score for trial in sorted(trials, key=lambda trial: trial.overrides["model.depth"])] == [None, 5.0]
+    assert best(trials).score == 5.0
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian", "grid"])
+def test_a_search_in_which_all_fail_raises_the_first_error(tmp_path: Path, algorithm: str) -> None:
+    seen: list[Trial] = []
+
+    def objective(chosen: dict[str, Any]) -> float:
+        raise ValueError(f"failure {len(seen) + 1}")
+
+    with pytest.raises(TuningError, match="All 5 trials failed. The first one: ValueError: failure 1"):
+        search(tmp_path, objective, algorithm=algorithm, trials=5, on_trial=seen.append)
+    assert [trial.error for trial in seen] == [f"ValueError: failure {number}" for number in range(1, 6)]
+
+
+def test_a_keyboard_interrupt_ends_the_search(tmp_path: Path) -> None:
+    def objective(chosen: dict[str, Any]) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path, objective)
+
+
+def test_the_best_of_no_trials_is_an_error() -> None:
+    with pytest.raises(TuningError, match="no configuration"):
+        best([])
+
+
+def test_choices_of_all_kinds_come_back_as_they_were() -> None:
+    tables = [{"name": "SGD", "momentum": 0.5}, "Adam"]
+    space = {
+        "train.optimizer": tables,
+        "model.depth": [1, 2],
+        "model.dropout": [0.0, 0.5],
+        "model.piecewise": [True, False],
+    }
+    chosen = overrides(to_hyperparameters(space, {"train.optimizer": "Adam", "model.piecewise": False}))
+    assert chosen == {"train.optimizer": "Adam", "model.depth": 1, "model.dropout": 0.0, "model.piecewise": False}
+    assert overrides(to_hyperparameters(space, {}))["train.optimizer"] == tables[0]
+
+
+def test_a_start_outside_the_space_is_not_its_default() -> None:
+    chosen = overrides(to_hyperparameters(SPACE, {"train.learning_rate": 5.0, "model.width": 1000, "model.depth": 9}))
+    assert (chosen["train.learning_rate"], chosen["model.width"], chosen["model.depth"]) == (1e-4, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, "is empty"),
+        ({"model.width": []}, "lists no choice"),
+        ({"model.width": 8}, '"tune.space.model.width" is 8'),
+        ({"model.width": {"min": 8}}, "model.width"),
+        ({"model.width": {"min": 8, "max": 8}}, "min is 8 and max is 8"),
+        ({"model.width": {"min": 9, "max": 8}}, "min is 9 and max is 8"),
+        ({"model.width": {"min": "a", "max": "b"}}, "model.width"),
+        ({"model.width": {"min": True, "max": 8}}, "model.width"),
+        ({"model.width": {"min": 1, "max": 8, "stride": 2}}, "model.width"),
+        ({"model.l2": {"min": 0.0, "max": 1.0, "log": True}}, "logarithmic"),
+        ({"split.train": [0.5, 0.6]}, '"split.train" cannot be tuned'),
+        ({"seed": [0, 1]}, '"seed" cannot be tuned'),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused(space: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        to_hyperparameters(space, {})
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"min": 0.1, "max": 1.0, "log": True, "step": 0.5},
+        {"min": 0.0, "max": 1.0, "step": -1},
+        {"min": 0.0, "max": 1.0, "step": "a"},
+        {"min": 1, "max": 8, "step": 0.5},
+        {"min": 1, "max": 8, "step": 0},
+    ],
+)
+def test_a_step_that_contradicts_its_range_is_refused(bounds: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="step"):
+        to_hyperparameters({"model.l2": bounds}, {})
+
+
+@pytest.mark.parametrize("spec", [SPEC, IMAGES], ids=["table", "images"])
+def test_the_default_space_names_keys_that_exist_and_can_be_searched(spec: Spec) -> None:
+    space = default_space(spec)
+    chosen = overrides(to_hyperparameters(space, {}))
+    model = convnet if spec.image_shape else mlp
+    assert model(spec, **{key[6:]: value for key, value in chosen.items() if key.startswith("model.")})
+    assert {key[6:] for key in space if key.startswith("train.")} <= set(Train.model_fields)
+    assert set(space["train.optimizer"]) <= set(optimizers.__all__)
+
+
+def test_tensorflow_sees_no_step_in_python(train: Store) -> None:
+    """An epoch is one call into the graph: the optimizer's own counter agrees with the number of batches."""
+    built: list[keras.optimizers.Optimizer] = []
+
+    class Remembered(SGD):
+        def build(self, num_steps: int) -> keras.optimizers.Optimizer:
+            built.append(super().build(num_steps))
+            return built[-1]
+
+    batches = make_train(train, batch_size=10, seed=0, epochs=3)
+    fit(new_model(), batches, make_eval(train), spec=SPEC, optimizer=Remembered(), epochs=3)
+    assert int(tf.convert_to_tensor(built[0].iterations)) == 3 * 7
