@@ -141,9 +141,8 @@ def measure(effort: Effort, folder: Path) -> list[Result]:
             own.mkdir()
             found = SIDES[name](folder / "images", own, effort, seed)
             measured[name].append(found)
-            note(
-                f"{name}, seed {seed}: {found.seconds:.1f} s ({found.cpu_seconds:.1f} s CPU), test accuracy {found.accuracy:.4f} of {num_test} rows"
-            )
+            taken = f"{found.seconds:.1f} s, {found.cpu_seconds:.1f} s of CPU"
+            note(f"{name}, seed {seed}: {taken}; test accuracy {found.accuracy:.4f} of {num_test} rows")
     return results(measured)
 
 

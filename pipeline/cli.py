@@ -118,9 +118,9 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Answer raw rows with an exported model."""
-    import os
+    from pipeline.tensorflow_import import import_tensorflow
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow()
     from pipeline.export.predict import predict as answer
 
     reporter = _reporter(quiet)

@@ -236,8 +236,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        siblings = [str(found) for found in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        hint = did_you_mean(str(path), siblings)
+        hint = did_you_mean(path.stem, [found.stem for found in path.parent.glob("*.toml")])
         raise ConfigError(f"{path} does not exist.", fix=f"{hint}Write one with: pipeline init PATH") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", expected="a TOML file in UTF-8") from None
@@ -265,8 +264,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         node[parent] = dict(child)
         node = node[parent]
     opened = node.get(last)
-    if isinstance(opened, dict) and "name" in opened and isinstance(value, str):
-        value = {"name": value}  # another component: the arguments of the old one do not belong to it
+    if isinstance(opened, dict) and isinstance(value, str) and value == opened.get("name"):
+        return  # the same component: it keeps its arguments; another one begins without any
     node[last] = value
 
 

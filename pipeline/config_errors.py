@@ -22,7 +22,9 @@ def explain(error: ValidationError, model: type[BaseModel], *, origin: str, text
     """
     findings = [_describe(dict(item), model, origin, text) for item in error.errors(include_url=False)]
     message, expected, fix = findings[0]
-    others = "".join(f"\nand {other[0]}" for other in findings[1:])
+    others = "".join(
+        f"\nand {also} (expected: {wanted})" if wanted else f"\nand {also}" for also, wanted, _ in findings[1:]
+    )
     return ConfigError(message + others, expected=expected, fix=fix)
 
 

@@ -6,7 +6,9 @@ function of it, the config and the source's content.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.config import Config, fingerprint
 
@@ -56,7 +58,17 @@ PLAN: tuple[Stage, ...] = (
     ),
     Stage(
         "tune",
-        reads=("model", "train", "tune", "seed"),
+        reads=(
+            "model",
+            # Not its epochs and patience: a trial has those of the section tune.
+            "train.optimizer",
+            "train.learning_rate",
+            "train.schedule",
+            "train.batch_size",
+            "train.augment",
+            "tune",
+            "seed",
+        ),
         needs=("prepare",),
         makes=("best.json", "trials.json"),
         about="search hyperparameters on train, scored on validation",
@@ -90,12 +102,15 @@ def stage_named(name: str) -> Stage:
     return {stage.name: stage for stage in PLAN}[name]
 
 
-def fingerprints(config: Config, source_fingerprint: str) -> dict[str, str]:
+def fingerprints(
+    config: Config, source_fingerprint: str, code: Callable[[Any], dict[str, str]] = lambda value: {}
+) -> dict[str, str]:
     """The fingerprint of every stage, in the order of `PLAN`.
 
     Args:
       config: the whole config; each stage's fingerprint takes in only the keys it reads.
       source_fingerprint: a hash of the source's content.
+      code: gives the hashes of a user's own code that a section names; they count as part of it.
 
     Returns:
       Stage name -> 16 hexadecimal digits. A changed key changes the stages that read it and all that
@@ -103,11 +118,13 @@ def fingerprints(config: Config, source_fingerprint: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for stage in PLAN:
+        sections = {key: config.section(key) for key in stage.reads}
         found[stage.name] = fingerprint(
             {
                 "stage": stage.name,
                 "version": stage.version,
-                "config": {key: config.section(key) for key in stage.reads},
+                "config": sections,
+                "code": code(sections),
                 "inputs": {need: found[need] for need in stage.needs} or {"source": source_fingerprint},
             }
         )

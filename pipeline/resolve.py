@@ -6,10 +6,15 @@ what is named, types included, before anything runs.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
 import inspect
+import re
+import sys
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -80,14 +85,42 @@ def build(component: Component, room: str, key: str, **given: Any) -> Any:
         raise ConfigError(f'"{key}": {component.name} refuses its arguments: {error}') from error
 
 
+def code_hashes(value: Any) -> dict[str, str]:
+    """A hash of the source of every `module:thing` that is named anywhere in a JSON value, without importing it.
+
+    So that a stage is done again when a user's own code has changed.
+    """
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return {name: content for item in value for name, content in code_hashes(item).items()}
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
+        return {}
+    _look_in_current_folder()
+    try:
+        specification = importlib.util.find_spec(value.partition(":")[0])
+        content = Path(specification.origin).read_bytes() if specification and specification.origin else b""
+    except (ImportError, OSError, ValueError):
+        return {}  # it is refused, with its reason, when it is looked up
+    return {value: hashlib.blake2b(content, digest_size=8).hexdigest()}
+
+
+def _look_in_current_folder() -> None:
+    """Last, so that a file there can hide no installed module."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def _import(name: str, key: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
+    _look_in_current_folder()
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two: an empty or a relative name
         raise ConfigError(
             f'"{key}": "{name}" cannot be imported: {error}',
-            expected="module:thing, with the module on the Python path",
+            expected="module:thing, with the module in the current folder or on the Python path",
         ) from error
     return found
 
@@ -112,11 +145,18 @@ _FIRST_ARGUMENTS = ("spec",)
 _LENIENT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, protected_namespaces=())
 
 
+def _shown(parameter: inspect.Parameter) -> str:
+    """`width: int = 256`; annotations are text here, and would be shown in quotes."""
+    annotation = parameter.annotation if isinstance(parameter.annotation, str) else parameter.annotation.__name__
+    default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+    return f"{parameter.name}: {annotation}{default}"
+
+
 def _explain(error: ValidationError, target: Any, signature: inspect.Signature, key: str) -> ConfigError:
     first = error.errors(include_url=False)[0]
     argument = ".".join(str(part) for part in first["loc"])
     known = [name for name in signature.parameters if name not in _FIRST_ARGUMENTS]
-    shown = f"{target.__name__}({', '.join(str(signature.parameters[name]) for name in known)})"
+    shown = f"{target.__name__}({', '.join(_shown(signature.parameters[name]) for name in known)})"
     if first["type"] == "extra_forbidden":
         fix = f"{did_you_mean(argument, known)}Rename or remove the key."
         return ConfigError(f'"{key}": {target.__name__} has no argument "{argument}".', expected=shown, fix=fix)

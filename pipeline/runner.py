@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,9 @@ from pipeline.errors import RunError
 from pipeline.hashing import FileHashes
 from pipeline.plan import PLAN, Stage, fingerprints, stage_named
 from pipeline.progress import Reporter
+from pipeline.resolve import code_hashes
 from pipeline.runs import Run, read_json
+from pipeline.tensorflow_import import import_tensorflow
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,6 @@ def _make(run: Run, stage: Stage, found: dict[str, str], config: Config, reporte
                 fix=f"pipeline run CONFIG --until {need}",
             )
         inputs[need] = run.artifact(need, found[need])
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pipeline import stages
 
     function: Callable[[stages.Context], dict[str, Any]] = getattr(stages, stage.name)
@@ -180,7 +180,7 @@ def _check(config: Config, pending: Sequence[Stage]) -> None:
     if "split" in names:
         split_of(config, recognized=None)
     if names & {"tune", "train"}:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import_tensorflow()
         check_training(config, has_images=bool(source.images))
 
 
@@ -190,6 +190,6 @@ def _run_of(config: Config) -> Run:
 
 def _fingerprints(config: Config) -> dict[str, str]:
     hashes = FileHashes(_run_of(config).directory / ".hashes.json")
-    found = fingerprints(config, source_of(config).fingerprint(hashes))
+    found = fingerprints(config, source_of(config).fingerprint(hashes), code_hashes)
     hashes.save()
     return found

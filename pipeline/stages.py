@@ -15,6 +15,7 @@ from pipeline.config import Config
 from pipeline.progress import Reporter
 from pipeline.runs import read_json, write_json
 from pipeline.spec import Spec
+from pipeline.tensorflow_import import import_tensorflow
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,12 @@ def prepare(context: Context) -> dict[str, Any]:
     from pipeline.data.prepare import prepare as encode
     from pipeline.data.schema import Schema
 
+    schema = Schema.from_json(read_json(context.inputs["ingest"] / "schema.json"))
+    if schema.of_kind("image"):
+        import_tensorflow()
     spec, transforms = encode(
         context.inputs["ingest"] / "rows.arrow",
-        Schema.from_json(read_json(context.inputs["ingest"] / "schema.json")),
+        schema,
         np.load(context.inputs["split"] / "sides.npy"),
         context.out,
         task=context.config.task,
@@ -114,11 +118,13 @@ def tune(context: Context) -> dict[str, Any]:
     import tempfile
     from dataclasses import asdict
 
+    import_tensorflow()
     from pipeline import training
 
     spec = _spec(context)
-    start = {f"{part}.{key}": value for part in ("model", "train") for key, value in config.section(part).items()}
-    start["train.optimizer"] = config.train.optimizer.name
+    # The config's own values. Not epochs and patience: a trial has those of the section tune.
+    start = {f"model.{key}": value for key, value in model_of(config, spec.image_shape is not None)[1].items()}
+    start |= {f"train.{key}": config.section(f"train.{key}") for key in ("optimizer", "learning_rate", "batch_size")}
     space = training.to_hyperparameters(_space(config, spec), start)
 
     def objective(overrides: dict[str, Any]) -> float:
@@ -138,6 +144,7 @@ def tune(context: Context) -> dict[str, Any]:
         trials = training.tune(
             objective,
             space,
+            start=start,
             algorithm=config.tune.algorithm,
             trials=config.tune.trials,
             seed=config.seed,
@@ -155,6 +162,7 @@ def train(context: Context) -> dict[str, Any]:
     """Stores of train and validation, best.json -> model.weights.h5, config.json, history.json."""
     from dataclasses import asdict
 
+    import_tensorflow()
     config = context.config.override(read_json(context.inputs["tune"] / "best.json"))
     spec = _spec(context)
     with context.reporter.bar("epochs", config.train.epochs) as advance:
@@ -182,6 +190,7 @@ def evaluate(context: Context) -> dict[str, Any]:
     """The test store, opened here and nowhere else -> evaluation.json."""
     import numpy as np
 
+    import_tensorflow()
     from pipeline import evaluation
     from pipeline.data.input_pipeline import make_eval
     from pipeline.data.store import LABEL, Store
@@ -206,6 +215,7 @@ def evaluate(context: Context) -> dict[str, Any]:
 
 def export(context: Context) -> dict[str, Any]:
     """The trained model and the transforms -> saved_models/<name>/<version>, compared before it is published."""
+    import_tensorflow()
     from pipeline.export.publish import new_version, published, versions
     from pipeline.export.saved_model import write_saved_model
 

@@ -43,7 +43,10 @@ def show_status(states: list[State]) -> None:
     for state in states:
         coloured = f"[{_COLOURS[state.state]}]{state.state}[/]"
         table.add_row(state.stage, coloured, state.finished, escape(str(state.directory)))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1000  # a path in a log must not be broken
+    console.print(table)
 
 
 def _metrics(metrics: dict[str, float], baseline: dict[str, float]) -> Table:

@@ -54,6 +54,10 @@ def labels(dataset: tf.data.Dataset) -> list[list[int]]:
     return [label.tolist() for _, label in dataset.as_numpy_iterator()]
 
 
+def flat(batches: list[list[int]]) -> list[int]:
+    return [label for batch in batches for label in batch]
+
+
 def same(first: list[dict[str, np.ndarray]], second: list[dict[str, np.ndarray]]) -> bool:
     return len(first) == len(second) and all(
         a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) and a[name].dtype == b[name].dtype for name in a)
@@ -110,7 +114,7 @@ def test_every_epoch_holds_every_row_once(rows: int, batch_size: int, seed: int,
     assert int(dataset.cardinality()) == len(found) == epochs * steps
     for epoch in range(epochs):
         batches = found[epoch * steps : (epoch + 1) * steps]
-        assert sorted(sum(batches, [])) == list(range(rows))
+        assert sorted(flat(batches)) == list(range(rows))
         assert [len(batch) for batch in batches[:-1]] == [min(batch_size, rows)] * (steps - 1)
 
 
@@ -123,7 +127,7 @@ def test_the_columns_of_a_row_stay_together(store: Store) -> None:
 
 
 def test_every_epoch_and_every_seed_has_an_order_of_its_own(store: Store) -> None:
-    orders = [sum(labels(make_train(store, batch_size=ROWS, seed=seed, epochs=3)), []) for seed in range(3)]
+    orders = [flat(labels(make_train(store, batch_size=ROWS, seed=seed, epochs=3))) for seed in range(3)]
     epochs = [tuple(order[start : start + ROWS]) for order in orders for start in range(0, 3 * ROWS, ROWS)]
     assert len(set(epochs)) == 9
     assert tuple(range(ROWS)) not in epochs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ def reference(edges: list[list[float]], x: np.ndarray) -> np.ndarray:
     """The piecewise-linear encoding, bin by bin, as the paper states it; linear beyond the outer edges."""
     columns = []
     for feature, bounds in enumerate(edges):
-        for place, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for place, (low, high) in enumerate(itertools.pairwise(bounds)):
             part = (x[:, feature].astype(np.float64) - low) / (high - low)
             part = part if place == 0 else np.maximum(part, 0)
             columns.append(part if place == len(bounds) - 2 else np.minimum(part, 1))

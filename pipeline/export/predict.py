@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from pipeline.data.images import probe
 from pipeline.data.schema import BadValue, Feature, Schema, convert
 from pipeline.data.sources import Csv, Parquet
 from pipeline.data.sources.image_folder import ENDINGS
@@ -60,6 +61,7 @@ def predict(saved_model: Path, rows: Path, output: Path | None, reporter: Report
             try:
                 outputs = {name: value.numpy() for name, value in serve(**arguments).items()}
             except tf.errors.InvalidArgumentError as error:
+                _name_bad_image(columns, batch, about)
                 raise DataError(f"{rows}: the model refuses these rows: {error.message[:200]}") from error
             answered.append(_answer(batch, outputs, about))
             advance(batch.num_rows)
@@ -117,6 +119,14 @@ def _raw(batch: pa.RecordBatch, about: dict[str, Any], first_row: int, locate: A
         else:
             found[column["name"]] = [_image_bytes(value) for value in values.to_pylist()]
     return found
+
+
+def _name_bad_image(columns: dict[str, Any], batch: pa.RecordBatch, about: dict[str, Any]) -> None:
+    """The decoder does not say which image it refused."""
+    for column in about["columns"]:
+        if column["kind"] == "image":
+            for path, encoded in zip(batch.column(column["name"]).to_pylist(), columns[column["name"]], strict=True):
+                probe(path if isinstance(path, str) else encoded)
 
 
 def _image_bytes(value: Any) -> bytes:

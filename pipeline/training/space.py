@@ -21,7 +21,7 @@ def default_space(spec: Spec) -> dict[str, Any]:
     batch = 32 if spec.num_train < 2_000 else 64 if image or spec.num_train < 10_000 else 128
     return {
         "train.optimizer": ["Adam", "SGD", "Adagrad"],
-        "train.learning_rate": {"min": 3e-4, "max": 1e-2, "log": True},
+        "train.learning_rate": {"min": 3e-4, "max": 3e-2, "log": True},
         "train.batch_size": [batch, 2 * batch, 4 * batch],
         "model.l1": {"min": 1e-8, "max": 1e-5, "log": True},
         "model.l2": {"min": 1e-7, "max": 1e-3, "log": True},
@@ -72,8 +72,9 @@ def _add_choice(found: keras_tuner.HyperParameters, key: str, values: list[Any],
     kinds = {type(value) for value in values}
     plain = len(kinds) == 1 and kinds <= {int, float, bool}
     choices = values if plain else [json.dumps(value) for value in values]
-    wanted = start if plain else json.dumps(start)
-    found.Choice(key, choices, default=wanted if wanted in choices else None)
+    wanted = next((value for value in values if _same(value, start)), None)
+    default = None if wanted is None else wanted if plain else json.dumps(wanted)
+    found.Choice(key, choices, default=default)
 
 
 def _add_range(found: keras_tuner.HyperParameters, key: str, values: dict[str, Any], start: Any) -> None:
@@ -88,10 +89,13 @@ def _add_range(found: keras_tuner.HyperParameters, key: str, values: dict[str, A
         raise ConfigError(f'"tune.space.{key}": min is {low} on a logarithmic scale.', expected="min above 0")
     within = _is_number(start) and low <= start <= high
     step, whole = values.get("step"), isinstance(low, int) and isinstance(high, int)
-    if step is not None and (not _is_number(step) or step <= (1 if log else 0) or (whole and not isinstance(step, int))):
+    if step is not None and (
+        not _is_number(step) or step <= (1 if log else 0) or (whole and not isinstance(step, int))
+    ):
         expected = "a factor above 1" if log else "a number above 0"
         raise ConfigError(
-            f'"tune.space.{key}": step is {step!r}.', expected=f"{expected}{', whole as min and max are' if whole else ''}"
+            f'"tune.space.{key}": step is {step!r}.',
+            expected=f"{expected}{', whole as min and max are' if whole else ''}",
         )
     form = {"sampling": "log" if log else "linear", "step": step}
     if isinstance(low, int) and isinstance(high, int):
@@ -100,6 +104,11 @@ def _add_range(found: keras_tuner.HyperParameters, key: str, values: dict[str, A
         found.Float(
             key, float(low), float(high), default=float(start) if within and start is not None else None, **form
         )
+
+
+def _same(value: Any, start: Any) -> bool:
+    """Whether a choice is the config's own value; a component's name stands for the component."""
+    return bool(value == start or (isinstance(start, dict) and value in (start["name"], {"name": start["name"]})))
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

@@ -43,6 +43,7 @@ def tune(
     objective: Callable[[dict[str, Any]], float],
     space: keras_tuner.HyperParameters,
     *,
+    start: dict[str, Any] | None = None,
     algorithm: str = "random",
     trials: int,
     seed: int,
@@ -53,7 +54,9 @@ def tune(
 
     Args:
       objective: config overrides -> validation loss, lower is better. What it raises is that trial's error.
-      space: see `to_hyperparameters`. Random and Bayesian searches begin with its defaults: the config itself.
+      space: see `to_hyperparameters`.
+      start: config key -> the config's own value. Random and Bayesian searches try exactly these first, in the space
+        or not, so that the search knows what no search would have given. None: they begin with the space's defaults.
       algorithm: random, bayesian or grid.
       trials: at most so many; a small space may hold fewer.
       seed: of the search.
@@ -76,7 +79,8 @@ def tune(
         max_retries_per_trial=0,
         max_consecutive_failed_trials=trials + 1,  # failures are results; three of them must not end the search
     )
-    tuner = _Tuner(objective, on_trial, oracle, directory)
+    first = None if start is None else {key: value for key, value in start.items() if key in space.values}
+    tuner = _Tuner(objective, on_trial, oracle, directory, first if algorithm != "grid" else None)
     with contextlib.redirect_stdout(io.StringIO()):
         tuner.search()
     best(tuner.tried)  # or none is
@@ -103,9 +107,11 @@ def best(trials: list[Trial]) -> Trial:
 class _Tuner(base_tuner.BaseTuner):
     """KerasTuner's oracle asked and told, trial by trial, around an objective of our own."""
 
-    def __init__(self, objective: Any, on_trial: Any, oracle: keras_tuner.Oracle, directory: Path) -> None:
+    def __init__(
+        self, objective: Any, on_trial: Any, oracle: keras_tuner.Oracle, directory: Path, first: dict[str, Any] | None
+    ) -> None:
         super().__init__(oracle, hypermodel=None, directory=str(directory), project_name="search", overwrite=True)
-        self._objective, self._on_trial = objective, on_trial
+        self._objective, self._on_trial, self._first = objective, on_trial, first
         self.tried: list[Trial] = []
 
     def search(self) -> None:
@@ -113,7 +119,8 @@ class _Tuner(base_tuner.BaseTuner):
         while (asked := self.oracle.create_trial(self.tuner_id)).status != TrialStatus.STOPPED:
             if asked.status == TrialStatus.IDLE:
                 continue
-            trial = self._run(overrides(asked.hyperparameters))
+            begin = self._first is not None and not self.tried
+            trial = self._run(self._first if begin and self._first else overrides(asked.hyperparameters))
             if trial.error is None:
                 self.oracle.update_trial(asked.trial_id, {_OBJECTIVE: trial.score})
                 asked.status = TrialStatus.COMPLETED
@@ -135,7 +142,7 @@ class _Tuner(base_tuner.BaseTuner):
 
 
 class _StartFromConfig:
-    """The first trial is the space's defaults, which are the config: so tuning is never worse than not tuning."""
+    """The first trial is the space's defaults: the config, or what the space has nearest to it."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         space: Any = self
