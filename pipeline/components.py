@@ -31,11 +31,11 @@ def split_of(config: Config, recognized: str | None) -> Any:
     """The split that the config names; by default the recognized split column, else a stratified one."""
     component: Component = config.split
     if component.name.lower() == "auto":
-        given = recognized is not None or "column" in component.arguments
+        # Shares that a person wrote down are meant, whatever column there is.
+        given = (recognized is not None or "column" in component.arguments) and not {"train", "test"} & set(
+            component.arguments
+        )
         component = component.model_copy(update={"name": "Given" if given else "Stratified"})
-        if given:  # train and test fractions mean nothing where a column decides
-            extra = {key: value for key, value in component.arguments.items() if key in ("column", "validation")}
-            component = Component(name="Given", **extra)
     return build(component, "pipeline.data.split", "split")
 
 

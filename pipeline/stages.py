@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.components import augmentations_of, model_of, optimizer_of, source_of, split_of
 from pipeline.config import Config
+from pipeline.errors import ConfigError
 from pipeline.progress import Reporter
 from pipeline.runs import read_json, write_json
 from pipeline.spec import Spec
@@ -290,7 +291,11 @@ def _train(context: Context, config: Config, spec: Spec, on_epoch: Any = None) -
 
 def _build_model(config: Config, spec: Spec) -> Any:
     function, hyperparameters = model_of(config, spec.image_shape is not None)
-    return function(spec, **hyperparameters)
+    try:
+        return function(spec, **hyperparameters)
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f'"model": {function.__name__} refuses {hyperparameters}: {reason}') from error
 
 
 def _trained_model(context: Context, spec: Spec) -> Any:

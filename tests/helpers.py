@@ -14,7 +14,14 @@ import numpy as np
 from PIL import Image
 
 # Quick enough for a test, and still every stage at work.
-SMALL = ["tune.trials=2", "tune.epochs=2", "train.epochs=4", "train.batch_size=32", "model.width=16"]
+SMALL = [
+    "tune.trials=2",
+    "tune.epochs=2",
+    "train.epochs=8",
+    "train.batch_size=32",
+    "train.learning_rate=0.01",
+    "model.width=16",
+]
 
 
 def sets(*overrides: str) -> list[str]:

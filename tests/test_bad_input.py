@@ -199,9 +199,16 @@ def test_a_diverging_training_says_so(tmp_path: Path) -> None:
 
 
 def test_trials_that_all_fail_stop_the_run_with_the_first_error(tmp_path: Path) -> None:
-    config = 'source = "rows.csv"\nlabel = "y"\n[tune.space]\n"train.learning_rate" = [1e37, 1e38]\n"train.optimizer" = ["SGD"]\n'
-    table(tmp_path, GOOD, config)
+    space = '"train.learning_rate" = [1e37, 1e38]\n"train.optimizer" = ["SGD"]\n'
+    table(tmp_path, GOOD, f'source = "rows.csv"\nlabel = "y"\n[train]\nlearning_rate = 1e38\n[tune.space]\n{space}')
     code, error = refused(tmp_path, "run", "c.toml", *sets(*SMALL))
     assert code == 5
     assert "All 2 trials failed" in error
     assert "The loss became" in error
+
+
+def test_a_hyperparameter_that_keras_refuses_is_a_config_error(tmp_path: Path) -> None:
+    table(tmp_path, GOOD)
+    code, error = refused(tmp_path, "run", "c.toml", *sets("tune.trials=0", "model.width=0"))
+    assert code == 2
+    assert '"model": mlp refuses' in error

@@ -88,7 +88,8 @@ def test_status_tells_done_stale_and_missing(folder: Path) -> None:
         return [stage["state"] for stage in found["stages"]]
 
     assert states() == ["done"] * 7
-    assert states("train.epochs=5") == ["done"] * 3 + ["stale"] * 4
+    assert states("train.epochs=5") == ["done"] * 4 + ["stale"] * 3
+    assert states("model.width=8") == ["done"] * 3 + ["stale"] * 4
     assert states('name="other"') == ["missing"] * 7
 
 
@@ -135,7 +136,8 @@ assert np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=1
 assert set(both["label"].numpy()) <= {b">50K", b"<=50K"}
 assert (probabilities[0] == probabilities[3]).all(), "white space changes an answer"
 for i, row in enumerate(rows):
-    assert np.allclose(ask([row])["probabilities"].numpy()[0], probabilities[i], atol=1e-6), "alone and in a batch differ"
+    alone = ask([row])["probabilities"].numpy()[0]
+    assert np.allclose(alone, probabilities[i], atol=1e-6), "alone and in a batch differ"
 assert ask(rows[:0])["probabilities"].shape == (0, 2)
 assert not [name for name in sys.modules if name.split(".")[0] == "pipeline"]
 print("golden")

@@ -79,7 +79,7 @@ def test_ten_kills_at_random_moments_change_nothing(folder: Path, tmp_path_facto
     assert found["metrics"] == expected["metrics"]
     assert found["baseline"] == expected["baseline"]
     assert files(folder) == files(whole)
-    assert not [path for path in folder.rglob(".tmp-*")]
+    assert not list(folder.rglob(".tmp-*"))
     assert [path.name for path in (folder / "saved_models" / "digits").iterdir()] == ["1"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.data.sides import SIDE_OF_NAME
+from pipeline.data.sides import SIDE_OF_NAME, TRAIN
 from pipeline.data.sources.source import BATCH_ROWS
 from pipeline.errors import DataError
 from pipeline.hashing import FileHashes
@@ -97,7 +97,8 @@ class ImageFolder:
 
     def _splits(self, root: Path) -> bool:
         folders = [path.name.lower() for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        return "train" in folders and all(name in SIDE_OF_NAME for name in folders)
+        sides = {SIDE_OF_NAME.get(name) for name in folders}
+        return TRAIN in sides and None not in sides
 
 
 def _walk(root: Path) -> Iterator[Path]:
