@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers import SMALL, cli, image_folder, last_json, mixed_rows, sets, write_csv
+from tests.helpers import cli, image_folder, last_json, mixed_rows, sets, write_csv
 
 GOOD = "a,b,y\n" + "".join(f"{i},{'xyz'[i % 3]},{'no' if i % 2 else 'yes'}\n" for i in range(60))
 
@@ -201,7 +201,7 @@ def test_a_diverging_training_says_so(tmp_path: Path) -> None:
 def test_trials_that_all_fail_stop_the_run_with_the_first_error(tmp_path: Path) -> None:
     space = '"train.learning_rate" = [1e37, 1e38]\n"train.optimizer" = ["SGD"]\n'
     table(tmp_path, GOOD, f'source = "rows.csv"\nlabel = "y"\n[train]\nlearning_rate = 1e38\n[tune.space]\n{space}')
-    code, error = refused(tmp_path, "run", "c.toml", *sets(*SMALL))
+    code, error = refused(tmp_path, "run", "c.toml", *sets("tune.trials=2", "tune.epochs=2", 'train.optimizer="SGD"'))
     assert code == 5
     assert "All 2 trials failed" in error
     assert "The loss became" in error
