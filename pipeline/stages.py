@@ -217,6 +217,7 @@ def evaluate(context: Context) -> dict[str, Any]:
 def export(context: Context) -> dict[str, Any]:
     """The trained model and the transforms -> saved_models/<name>/<version>, compared before it is published."""
     import_tensorflow()
+    from pipeline.export.compare import FreshProcess
     from pipeline.export.publish import new_version, published, versions
     from pipeline.export.saved_model import write_saved_model
 
@@ -224,10 +225,10 @@ def export(context: Context) -> dict[str, Any]:
     directory = Path(config.export.directory).absolute() / config.name
     path, largest = published(directory, context.fingerprint), None
     if path is None:
-        model = _trained_model(context, spec)
-        with new_version(directory, context.fingerprint) as temporary:
+        with FreshProcess() as process, new_version(directory, context.fingerprint) as temporary:
+            model = _trained_model(context, spec)
             write_saved_model(model, spec, transforms, temporary, _about(context, spec, transforms))
-            largest = _compare(context, spec, transforms, model, temporary)
+            largest = _compare(context, spec, transforms, model, temporary, process)
         path = directory / str(max(versions(directory)))
     write_json(context.out / "export.json", {"saved_model": str(path), "largest_difference": largest})
     return {"saved_model": str(path), "largest difference": largest}
@@ -332,7 +333,7 @@ def _about(context: Context, spec: Spec, transforms: Any) -> dict[str, Any]:
     }
 
 
-def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_model: Path) -> float:
+def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_model: Path, process: Any) -> float:
     """Raw validation rows through the SavedModel, prepared ones through the model: test stays closed here."""
     import numpy as np
 
@@ -340,7 +341,7 @@ def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_mo
     from pipeline.data.prepare import rows_of
     from pipeline.data.sides import VALIDATION
     from pipeline.data.store import Store
-    from pipeline.export.compare import ask_in_fresh_process, largest_difference
+    from pipeline.export.compare import largest_difference
     from pipeline.export.saved_model import argument_names, expected_outputs, raw_columns
 
     sides = np.load(context.inputs["split"] / "sides.npy")
@@ -351,7 +352,7 @@ def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_mo
     arguments = argument_names(list(raw))
     prepared = Store(context.inputs["prepare"] / "validation")[np.arange(batch.num_rows)]
     with context.reporter.bar("SavedModel asked in a fresh process"):
-        found = ask_in_fresh_process(saved_model, {arguments[name]: column for name, column in raw.items()})
+        found = process.ask(saved_model, {arguments[name]: column for name, column in raw.items()})
     return largest_difference(
         found, expected_outputs(model, spec, transforms, prepared), context.config.export.tolerance
     )

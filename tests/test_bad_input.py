@@ -199,8 +199,9 @@ def test_a_diverging_training_says_so(tmp_path: Path) -> None:
 
 
 def test_trials_that_all_fail_stop_the_run_with_the_first_error(tmp_path: Path) -> None:
-    space = '"train.learning_rate" = [1e37, 1e38]\n"train.optimizer" = ["SGD"]\n'
-    table(tmp_path, GOOD, f'source = "rows.csv"\nlabel = "y"\n[train]\nlearning_rate = 1e38\n[tune.space]\n{space}')
+    space = '"train.learning_rate" = [2e38, 3e38]\n"train.optimizer" = ["SGD"]\n'
+    train = '[train]\nlearning_rate = 3e38\nschedule = "constant"\n'
+    table(tmp_path, GOOD, f'source = "rows.csv"\nlabel = "y"\n{train}[tune.space]\n{space}')
     code, error = refused(tmp_path, "run", "c.toml", *sets("tune.trials=2", "tune.epochs=2", 'train.optimizer="SGD"'))
     assert code == 5
     assert "All 2 trials failed" in error

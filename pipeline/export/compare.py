@@ -16,26 +16,50 @@ import numpy as np
 from pipeline.errors import ExportError
 
 
-def ask_in_fresh_process(saved_model: Path, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs by `batch/NAME` and `single/NAME`; see `fresh_process.py`.
+class FreshProcess:
+    """A process that knows only TensorFlow, see `fresh_process.py`; it starts while the model is still being written.
 
-    Raises:
-      ExportError: the process failed; with the end of what it said.
+    Example:
+      with FreshProcess() as process:
+          ...
+          outputs = process.ask(saved_model, columns)
     """
-    script = Path(__file__).with_name("fresh_process.py")
-    with tempfile.TemporaryDirectory() as folder:
-        rows, out = Path(folder, "rows.npz"), Path(folder, "out.npz")
-        np.savez(rows, **columns)  # type: ignore[arg-type]
-        command = [sys.executable, "-I", str(script), str(saved_model), str(rows), str(out)]
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        if done.returncode != 0:
-            raise ExportError(
-                f"The SavedModel does not answer in a fresh process: {done.stderr.strip()[-800:]}",
-                expected="a model that needs nothing but TensorFlow",
-            )
-        with np.load(out, allow_pickle=True) as found:
-            return dict(found)
+
+    def __enter__(self) -> FreshProcess:
+        """Starts it; TensorFlow's import takes some seconds."""
+        script = Path(__file__).with_name("fresh_process.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends it, whether it was asked or not."""
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, saved_model: Path, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by `batch/NAME` and `single/NAME`, for raw columns by argument name.
+
+        Raises:
+          ExportError: the process failed; with the end of what it said.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            rows, out = Path(folder, "rows.npz"), Path(folder, "out.npz")
+            np.savez(rows, **columns)  # type: ignore[arg-type]
+            _, said = self._process.communicate("\n".join(map(str, (saved_model, rows, out))) + "\n")
+            if self._process.returncode != 0:
+                raise ExportError(
+                    f"The SavedModel does not answer in a fresh process: {said.strip()[-800:]}",
+                    expected="a model that needs nothing but TensorFlow",
+                )
+            with np.load(out, allow_pickle=True) as found:
+                return dict(found)
 
 
 def largest_difference(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], tolerance: float) -> float:
@@ -57,6 +81,12 @@ def largest_difference(found: dict[str, np.ndarray], expected: dict[str, np.ndar
         _, _, name = key.partition("/")
         wanted = expected[name][: len(values)]
         if values.dtype.kind == "f":
+            if not np.isfinite(values).all():
+                raise ExportError(
+                    f'The model answers "{name}" with numbers that are not finite.',
+                    expected="finite numbers for every row",
+                    fix="The training went wrong: look at its losses, and try a lower learning rate.",
+                )
             largest = max(largest, float(np.max(np.abs(values - wanted), initial=0.0)))
             equal = bool(np.all(np.isclose(values, wanted, rtol=tolerance, atol=tolerance)))
         else:

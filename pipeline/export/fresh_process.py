@@ -1,19 +1,20 @@
-"""Asks a SavedModel in a process that knows only TensorFlow: `python -I fresh_process.py MODEL ROWS.npz OUT.npz`.
+"""Asks a SavedModel in a process that knows only TensorFlow: `python -I fresh_process.py`.
 
-Run by path, never imported. ROWS holds raw columns by argument name; OUT gets every output for all rows at
-once (`batch/NAME`) and for the first rows one at a time (`single/NAME`).
+Run by path, never imported. Reads three lines from standard input: MODEL, ROWS.npz and OUT.npz. ROWS holds raw
+columns by argument name; OUT gets every output for all rows at once (`batch/NAME`) and for the first rows one
+at a time (`single/NAME`).
 """
 
 import sys
+
+import numpy as np
+import tensorflow as tf
 
 SINGLE_ROWS = 8
 
 
 def main(model_path: str, rows_path: str, out_path: str) -> None:
     """Loads, asks, writes."""
-    import numpy as np
-    import tensorflow as tf
-
     model = tf.saved_model.load(model_path)
     serve = model.signatures["serving_default"]
     rows = np.load(rows_path, allow_pickle=True)
@@ -33,4 +34,4 @@ def main(model_path: str, rows_path: str, out_path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*(sys.stdin.readline().rstrip("\n") for _ in range(3)))
