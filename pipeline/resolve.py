@@ -99,7 +99,9 @@ def code_hashes(value: Any) -> dict[str, str]:
     _look_in_current_folder()
     try:
         specification = importlib.util.find_spec(value.partition(":")[0])
-        content = Path(specification.origin).read_bytes() if specification and specification.origin else b""
+        if specification is None or specification.origin is None:
+            return {}
+        content = Path(specification.origin).read_bytes()
     except (ImportError, OSError, ValueError):
         return {}  # it is refused, with its reason, when it is looked up
     return {value: hashlib.blake2b(content, digest_size=8).hexdigest()}

@@ -222,3 +222,9 @@ def test_a_regression_with_a_model_of_ones_own(regression: Path) -> None:
     answers = pa.csv.read_csv(regression / "out.csv")
     error = np.asarray(answers["prediction"]) - np.asarray(answers["y"])
     assert np.sqrt(np.mean(error**2)) < 15
+
+
+def test_a_model_of_ones_own_in_the_current_folder_needs_no_python_path(regression: Path) -> None:
+    command = [str(Path(sys.executable).with_name("pipeline")), "run", "rows.toml", "--quiet", "--json"]
+    overrides = sets("tune.trials=0", "train.epochs=1", 'name="found"')
+    last_json(subprocess.run([*command, *overrides], cwd=regression, capture_output=True, text=True, check=False))

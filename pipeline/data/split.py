@@ -21,12 +21,8 @@ REGRESSION_BINS = 10
 
 
 @dataclass(frozen=True)
-class Random:
-    """Every row on a side by chance, in the given shares.
-
-    Args:
-      train, validation, test: fractions that add up to 1, each above 0.
-    """
+class _Shares:
+    """The shares of the three sides."""
 
     train: float = 0.7
     validation: float = 0.15
@@ -34,6 +30,15 @@ class Random:
 
     def __post_init__(self) -> None:
         _check_fractions(self.train, self.validation, self.test)
+
+
+@dataclass(frozen=True)
+class Random(_Shares):
+    """Every row on a side by chance, in the given shares.
+
+    Args:
+      train, validation, test: fractions that add up to 1, each above 0.
+    """
 
     def __call__(self, labels: np.ndarray, *, column: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
         """The side of each row.
@@ -58,19 +63,12 @@ class Random:
 
 
 @dataclass(frozen=True)
-class Stratified:
+class Stratified(_Shares):
     """As `Random`, with every class (or tenth of a numeric label's range of ranks) in the same shares on each side.
 
     Args:
       train, validation, test: fractions that add up to 1, each above 0.
     """
-
-    train: float = 0.7
-    validation: float = 0.15
-    test: float = 0.15
-
-    def __post_init__(self) -> None:
-        _check_fractions(self.train, self.validation, self.test)
 
     def __call__(self, labels: np.ndarray, *, column: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
         """The side of each row: see `Random.__call__`."""
