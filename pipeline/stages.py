@@ -54,9 +54,7 @@ def ingest(context: Context) -> dict[str, Any]:
     )
     write_json(context.out / "schema.json", schema.to_json())
     for name, reason in schema.ignored:
-        context.reporter.note(
-            f'column "{name}" is left out: it {reason}' if name else f"a column is left out: it {reason}"
-        )
+        context.reporter.note(f'column "{name}" is left out: {reason}')
     if num_unlabelled:
         context.reporter.warn(f"{num_unlabelled} of {num_rows} rows have no label; they are on no side of the split")
     kinds = [feature.kind for feature in schema.features]

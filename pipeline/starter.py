@@ -17,7 +17,7 @@ from pipeline.components import source_of
 from pipeline.config import parse
 from pipeline.data.images import probe
 from pipeline.data.ingest import read_sample
-from pipeline.data.schema import Schema, infer_schema, recognize_split_column
+from pipeline.data.schema import Schema, infer_schema, normalize_text, recognize_split_column
 from pipeline.data.sources import Csv, ImageFolder, Parquet
 from pipeline.data.sources.source import Source
 from pipeline.data.split import MAX_CLASSES
@@ -109,14 +109,13 @@ def _look(path: Path, label: str | None) -> _Look:
 
 
 def _label_values(column: pa.ChunkedArray, is_number: bool) -> np.ndarray:
+    """The labels that are there: float64, or text."""
+    if pa.types.is_string(column.type):
+        column = normalize_text(column)
     if is_number:
-        from pipeline.data.schema import normalize_text
-
-        if pa.types.is_string(column.type):
-            column = pc.cast(normalize_text(column), pa.float64())
         values = labels_of(pc.cast(column, pa.float64()))
         return values[~np.isnan(values)]
-    return np.asarray([str(value) for value in column.to_pylist() if value is not None], object)
+    return np.asarray([str(value) for value in column.drop_null().to_pylist()], object)
 
 
 def _guess_label(sample: pa.Table) -> str:
@@ -155,7 +154,7 @@ def _budget(look: _Look) -> tuple[int, int]:
 
 
 def _findings(look: _Look) -> list[str]:
-    kinds = [feature.kind for feature in look.schema.features]
+    kinds = [feature.kind for feature in look.schema.features if feature.name not in look.identifiers]
     counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("numeric", "categorical", "image") if kind in kinds)
     lines = [f"{look.num_rows} rows; features: {counted}; label: {look.label} ({look.task})"]
     if look.schema.split:

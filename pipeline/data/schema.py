@@ -125,9 +125,9 @@ def infer_schema(
         if name in drop:
             ignored.append((name, "dropped in the config"))
         elif not name.strip():
-            ignored.append((name, "has no name, as an index that was written along"))
+            ignored.append((name, "it has no name, as an index that was written along"))
         elif (kind := declared.get(name) or _kind(sample[name], name)) is None:
-            ignored.append((name, "holds no value in the first rows"))
+            ignored.append((name, "it holds no value in the first rows"))
         else:
             features.append(Feature(name, kind))
     if not features:
