@@ -91,7 +91,13 @@ def status(config: ConfigPath, set_: Set = None, as_json: Json = False) -> None:
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A CSV or Parquet file, or a folder of images.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A file of rows (CSV, Parquet, JSON lines, ...), or a folder of files, images or texts.",
+        ),
+    ],
     label: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
     output: Annotated[Path | None, typer.Option(help="The config to write; default: configs/NAME.toml.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
@@ -104,6 +110,26 @@ def init(
         print(line)
     print(f"wrote {written.path}")
     print(f"next: pipeline run {written.path}")
+
+
+@app.command()
+def stats(
+    config: ConfigPath,
+    html: Annotated[
+        Path | None, typer.Option(help="The page to write; default: statistics.html beside the run.")
+    ] = None,
+    set_: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show statistics of every column, side by side for train, validation and test, and draw them to a page."""
+    from rich.console import Console
+
+    from pipeline.runner import statistics
+    from pipeline.statistics_table import show_statistics
+
+    found = statistics(_load(config, set_), _reporter(quiet), html)
+    show_statistics(found.sides, Console(highlight=False))
+    print(f"wrote {found.page}")
 
 
 @app.command()

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import Component, Config
+from pipeline.data.infer import Wanted
+from pipeline.data.kinds import Kind
+from pipeline.data.schema_file import Column, load_schema_file
 from pipeline.data.sources.source import Source
+from pipeline.data.split import Given, Time
 from pipeline.errors import ConfigError
 from pipeline.resolve import build, check_arguments, find
 
-_ENDINGS = {".csv": "Csv", ".tsv": "Csv", ".txt": "Csv", ".parquet": "Parquet", ".pq": "Parquet"}
+_ENDINGS = {
+    ".csv": "Csv",
+    ".tsv": "Csv",
+    ".txt": "Csv",
+    ".data": "Csv",
+    ".parquet": "Parquet",
+    ".pq": "Parquet",
+    ".arrow": "Arrow",
+    ".feather": "Arrow",
+    ".ipc": "Arrow",
+    ".arrows": "Arrow",
+    ".json": "JsonLines",
+    ".jsonl": "JsonLines",
+    ".ndjson": "JsonLines",
+    ".npz": "Npz",
+}
+# Of what lies in a folder: these are rows, the others are whole examples in folders of their classes.
+_IMAGES, _TEXTS = (".jpg", ".jpeg", ".png"), (".txt",)
 
 
 def source_of(config: Config) -> Source:
@@ -22,7 +47,7 @@ def source_of(config: Config) -> Source:
     """
     component: Component = config.source
     if component.name == "auto":
-        component = component.model_copy(update={"name": _kind(component.arguments.get("path"))})
+        component = component.model_copy(update={"name": kind_of_path(component.arguments.get("path"))})
     source: Source = build(component, "pipeline.data.sources", "source", label=config.label)
     return source
 
@@ -37,6 +62,39 @@ def split_of(config: Config, recognized: str | None) -> Any:
         )
         component = component.model_copy(update={"name": "Given" if given else "Stratified"})
     return build(component, "pipeline.data.split", "split")
+
+
+def wanted_of(config: Config, source: Source) -> Wanted:
+    """What is known of the columns: by the config, the schema file and the source, in this order.
+
+    Raises:
+      ConfigError: the split's arguments do not fit, or the schema file cannot be used.
+    """
+    splitter = split_of(config, recognized=None)
+    others: dict[str, Kind | None] = {}
+    split = config.split.arguments.get("column")
+    if not isinstance(splitter, Given) and splitter.needs is not None:
+        split = None
+        # A group or a key would tell the model which examples belong together; a time may well be a feature.
+        if not isinstance(splitter, Time):
+            others = {splitter.needs: "categorical"}
+        elif splitter.needs in config.features.drop:
+            others = {splitter.needs: None}
+    columns = columns_of(config)
+    kinds = {**source.kinds, **{name: column.kind for name, column in columns.items()}, **config.features.kinds}
+    return Wanted(
+        label=source.label,
+        split=split,
+        others=others,
+        drop=config.features.drop,
+        kinds={name: kind for name, kind in kinds.items() if name not in others},
+        known=set(columns) if columns else None,
+    )
+
+
+def columns_of(config: Config) -> dict[str, Column]:
+    """What the schema file expects of the columns; nothing without one."""
+    return dict(load_schema_file(Path(config.schema_file)).columns) if config.schema_file else {}
 
 
 def optimizer_of(config: Config) -> Any:
@@ -68,7 +126,10 @@ def check_training(config: Config, has_images: bool) -> None:
     function, _ = model_of(config, has_images)
     optimizer_of(config)
     if augmentations_of(config) and not has_images:
-        raise ConfigError('"train.augment" changes images, but the source has none.', fix="Remove train.augment.")
+        raise ConfigError(
+            '"train.augment" changes images, but no column is known to hold any.',
+            fix='Remove train.augment; or name the column: features.image = ["COLUMN"].',
+        )
     if config.tune.trials and config.tune.space is not None:
         from pipeline.training.space import to_hyperparameters
 
@@ -101,21 +162,69 @@ def _check_space(space: dict[str, Any], function: Any) -> None:
             )
 
 
-def _kind(path: Any) -> str:
+def kind_of_path(path: Any, default: str | None = None) -> str:
+    """The source that fits what lies at a path.
+
+    Args:
+      path: of a file or a folder, or a pattern.
+      default: for a file whose ending tells nothing.
+
+    Raises:
+      ConfigError: nothing is there, or its kind cannot be told.
+    """
     if not isinstance(path, str):
         raise ConfigError(
             '"source" has neither a path nor a name.',
             expected='source = "rows.csv" or source = {name = "ScikitLearn", ...}',
         )
-    ending = Path(path).suffix.lower()
-    if Path(path).is_dir():
-        return "ImageFolder"
+    here = Path(path)
+    if here.is_dir():
+        return _kind_of_folder(here)
+    ending = here.with_suffix("").suffix.lower() if here.suffix.lower() == ".gz" else here.suffix.lower()
     if ending in _ENDINGS:
         return _ENDINGS[ending]
-    if not Path(path).exists():
-        raise ConfigError(f'"source": {path} does not exist.', expected="a file or a folder of images")
+    if "-ubyte" in here.name:
+        return "Idx"
+    if not here.exists():
+        raise ConfigError(f'"source": {path} does not exist.', expected="a file, a pattern or a folder")
+    if default is not None:
+        return default
     raise ConfigError(
         f'"source": the kind of {path} cannot be told from its ending.',
         expected=f"one of {', '.join(_ENDINGS)}, or a folder",
         fix='Name it: source = {name = "Csv", path = "..."}.',
     )
+
+
+def _kind_of_folder(folder: Path) -> str:
+    """By what lies in it: prepared TFDS data, IDX files, tables, or class folders of images or texts."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise ConfigError(
+            f'"source": {folder} cannot be read: {error.strerror}.', expected="a readable folder"
+        ) from None
+    if "dataset_info.json" in names:
+        return "Tfds"
+    if any("-ubyte" in name for name in names):
+        return "Idx"
+    inside = list(itertools.islice(_files_below(folder), 2000))
+    endings = {path.suffix.lower() for path in inside}
+    if endings & set(_IMAGES):
+        return "ImageFolder"
+    tables = Counter(
+        _ENDINGS[ending] for name in names if (ending := _ending(name)) in _ENDINGS and ending not in _TEXTS
+    )
+    if tables:
+        return tables.most_common(1)[0][0]
+    return "TextFolder" if endings & set(_TEXTS) else "ImageFolder"
+
+
+def _ending(name: str) -> str:
+    return Path(name.lower().removesuffix(".gz")).suffix
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for below, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(below, name) for name in sorted(names))

@@ -11,6 +11,7 @@ its arguments. `"Adam"` is short for `{name = "Adam"}`. Names are looked up by `
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -55,7 +56,11 @@ class Component(Section):
 class Source(Component):
     """Where the rows come from. A plain string is a path, whose ending tells the kind."""
 
-    name: str = Field("auto", description="auto, Csv, Parquet, ScikitLearn, ImageFolder or their.module:thing")
+    name: str = Field(
+        "auto",
+        description="auto, Arrow, Csv, Idx, ImageFolder, JsonLines, Npz, Parquet, ScikitLearn, TextFolder, Tfds or "
+        "their.module:thing",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -67,7 +72,9 @@ class Split(Component):
     """Which rows are train, validation and test."""
 
     name: str = Field(
-        "auto", description="auto (a split column if there is one, else Stratified), Stratified, Random, Given"
+        "auto",
+        description="auto (a split column if there is one, else Stratified), Stratified, Random, Given, Group, "
+        "StratifiedGroup, Time, Key or their.module:thing",
     )
 
 
@@ -87,6 +94,72 @@ class Features(Section):
     categorical: tuple[str, ...] = Field(
         (), description="Columns that are categories, though they may look like numbers."
     )
+    text: tuple[str, ...] = Field((), description="Columns of sentences.")
+    datetime: tuple[str, ...] = Field((), description="Columns of dates or times, in ISO 8601.")
+    tags: tuple[str, ...] = Field((), description="Columns with several values in each row, separated by |.")
+    image: tuple[str, ...] = Field((), description="Columns of images: paths of files, or their bytes.")
+    known_after: tuple[str, ...] = Field(
+        (), description="Columns that are not known yet when a prediction is asked for: a leak if they are used."
+    )
+
+    @property
+    def kinds(self) -> dict[str, Any]:
+        """Column -> the kind that a person declared."""
+        kinds = ("numeric", "categorical", "text", "datetime", "tags", "image")
+        return {name: kind for kind in kinds for name in getattr(self, kind)}
+
+    @model_validator(mode="after")
+    def _once(self) -> Features:
+        kinds = ("numeric", "categorical", "text", "datetime", "tags", "image")
+        named = [name for kind in kinds for name in getattr(self, kind)]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f'"{twice[0]}" in one list only, not in two')
+        return self
+
+
+Action = Literal["ignore", "warn", "stop"]
+RowAction = Literal["ignore", "warn", "quarantine", "stop"]
+
+
+class Checks(Section):
+    """What to do about what is found in the data: ignore, warn or stop; for single rows also quarantine."""
+
+    out_of_range: RowAction = Field("warn", description="A number or a time beyond the schema file's min and max.")
+    not_whole: RowAction = Field("warn", description="A fraction in a column of whole numbers.")
+    new_category: RowAction = Field("warn", description="A category that the schema file does not list.")
+    missing: Action = Field("warn", description="More missing values than the schema file allows.")
+    not_unique: Action = Field("warn", description="A value twice where the schema file says unique.")
+    new_column: Action = Field("warn", description="A column that the schema file does not know; it is left out.")
+    leak: Action = Field("warn", description="A feature that gives the label away.")
+    conflict: Action = Field("warn", description="Rows with equal features and different labels.")
+    drift: Action = Field("warn", description="Train rows unlike those of the last published model.")
+
+
+class Quarantine(Section):
+    """How many bad rows may be set aside before the run stops."""
+
+    max_rows: int | None = Field(None, ge=0, description="Rows; None: any number.")
+    max_fraction: float = Field(0.05, ge=0, le=1, description="Share of all rows.")
+    max_class_fraction: float = Field(
+        0.2, ge=0, le=1, description="Share of the rows of any one class (of at least 20 rows)."
+    )
+
+
+class Twins(Section):
+    """Duplicates: rows that are equal, or nearly."""
+
+    keep_together: bool | Literal["auto"] = Field(
+        "auto", description="Whether twins go to one side. auto: unless chance explains most of them."
+    )
+    near: bool = Field(True, description="Whether near twins (images, texts, rows of numbers) are searched, too.")
+
+
+class Drift(Section):
+    """How far train may be from that of the last published model, as effect sizes."""
+
+    thresholds: dict[str, float] = Field({}, description="Measure -> threshold; those not given keep their defaults.")
+    features: dict[str, dict[str, float]] = Field({}, description="Column -> measure -> threshold, for it alone.")
 
 
 class Prepare(Section):
@@ -144,7 +217,14 @@ class Config(Section):
     task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
     seed: int = Field(0, ge=0, lt=2**31)
     runs: str = Field("runs", description="Directory of the runs, below the current folder, or absolute.")
+    schema_file: str | None = Field(
+        None, description="The reviewed schema that pipeline init wrote, beside the config; None: nothing is expected."
+    )
     features: Features = Features()
+    checks: Checks = Checks()
+    quarantine: Quarantine = Quarantine()
+    twins: Twins = Twins()
+    drift: Drift = Drift()
     split: Split = Split(name="auto")
     prepare: Prepare = Prepare()
     model: Model = Model(name="auto")
@@ -160,6 +240,8 @@ class Config(Section):
             return value.get(key)
         if name == "source":
             value = {key: item for key, item in value.items() if key != "path"}
+        if name == "schema_file" and value is not None:  # what it says counts, not where it lies
+            return _content_hash(Path(value))
         return value
 
     def override(self, overrides: dict[str, Any]) -> Config:
@@ -198,7 +280,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
             raise ConfigError(f'--set "{override}" has no "=".', expected="key.path=value, e.g. train.epochs=5")
         _set(tree, key.strip(), _toml_value(value.strip()))
     config = parse(tree, origin=str(path), text=text)
-    return _with_absolute_path(config, path.parent)
+    return _with_absolute_paths(config, path.parent)
 
 
 def parse(tree: dict[str, Any], *, origin: str, text: str = "") -> Config:
@@ -230,6 +312,13 @@ def json_schema() -> dict[str, Any]:
         description = definition.pop("description", "")
         schema["$defs"][component] = {"description": description, "anyOf": [{"type": "string"}, definition]}
     return schema
+
+
+def _content_hash(path: Path) -> str:
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    except OSError:
+        return "missing"  # whoever reads it says so
 
 
 def _read(path: Path) -> str:
@@ -269,12 +358,26 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     node[last] = value
 
 
-def _with_absolute_path(config: Config, folder: Path) -> Config:
+def _with_absolute_paths(config: Config, folder: Path) -> Config:
     written = config.source.arguments.get("path")
-    if not isinstance(written, str):
-        return config
+    if isinstance(written, str):
+        source = config.source.model_copy(update={"path": _found_path(written, folder)})
+        config = config.model_copy(update={"source": source})
+    if config.schema_file is not None:
+        config = config.model_copy(update={"schema_file": _found_path(config.schema_file, folder)})
+    return config
+
+
+def _found_path(written: str, folder: Path) -> str:
+    """Beside the config, if anything is there, else below the current folder; a pattern likewise."""
     path = Path(written).expanduser()
     beside, below = folder / path, Path.cwd() / path
-    found = beside if beside.exists() or not below.exists() else below
-    source = config.source.model_copy(update={"path": os.path.abspath(found)})
-    return config.model_copy(update={"source": source})
+    found = beside if _is_there(beside) or not _is_there(below) else below
+    return os.path.abspath(found)
+
+
+def _is_there(path: Path) -> bool:
+    if path.exists():
+        return True
+    is_pattern = any(sign in str(path) for sign in "*?[")
+    return is_pattern and bool(glob.glob(str(path), recursive=True))  # noqa: PTH207

@@ -24,6 +24,7 @@ class Stage:
       makes: files in its artifact that others may rely on.
       about: one line for people.
       version: raised when the stage's code makes something else from the same input.
+      remembers: whether it heeds what earlier runs held out, see `pipeline.held_out`.
     """
 
     name: str
@@ -32,29 +33,54 @@ class Stage:
     makes: tuple[str, ...]
     about: str
     version: int = 1
+    remembers: bool = False
 
 
 PLAN: tuple[Stage, ...] = (
     Stage(
         "ingest",
-        reads=("source", "label", "features", "split.column"),
+        reads=(
+            "source",
+            "label",
+            "features.drop",
+            "features.numeric",
+            "features.categorical",
+            "features.text",
+            "features.datetime",
+            "features.tags",
+            "features.image",
+            "schema_file",
+            "checks.out_of_range",
+            "checks.not_whole",
+            "checks.new_category",
+            "checks.missing",
+            "checks.not_unique",
+            "checks.new_column",
+            "quarantine",
+            "split.name",
+            "split.column",
+        ),
         needs=(),
-        makes=("schema.json", "rows.arrow"),
-        about="read the source once, infer and check its schema",
+        makes=("schema.json", "rows.arrow", "quarantine.parquet", "anomalies.json"),
+        about="read the source once, check every value, set bad rows aside",
+        version=2,
     ),
     Stage(
         "split",
-        reads=("split", "task", "seed"),
+        reads=("split", "twins", "checks.conflict", "task", "seed"),
         needs=("ingest",),
-        makes=("sides.npy", "split.json"),
-        about="give every row its side: train, validation or test",
+        makes=("sides.npy", "manifest.arrow", "split.json", "twins.json"),
+        about="find twins, give every row its side: train, validation or test",
+        version=2,
+        remembers=True,
     ),
     Stage(
         "prepare",
-        reads=("prepare", "task"),
+        reads=("prepare", "task", "features.known_after", "checks.leak", "checks.drift", "drift"),
         needs=("ingest", "split"),
-        makes=("spec.json", "transforms.json", "train", "validation", "test"),
-        about="learn transforms from train, encode every split once",
+        makes=("spec.json", "transforms.json", "statistics.json", "leaks.json", "train", "validation", "test"),
+        about="statistics, leaks and drift; learn transforms from train, encode every side once",
+        version=2,
     ),
     Stage(
         "tune",
@@ -103,7 +129,10 @@ def stage_named(name: str) -> Stage:
 
 
 def fingerprints(
-    config: Config, source_fingerprint: str, code: Callable[[Any], dict[str, str]] = lambda value: {}
+    config: Config,
+    source_fingerprint: str,
+    code: Callable[[Any], dict[str, str]] = lambda value: {},
+    remembered: Callable[[str], str | None] = lambda own: None,
 ) -> dict[str, str]:
     """The fingerprint of every stage, in the order of `PLAN`.
 
@@ -111,6 +140,7 @@ def fingerprints(
       config: the whole config; each stage's fingerprint takes in only the keys it reads.
       source_fingerprint: a hash of the source's content.
       code: gives the hashes of a user's own code that a section names; they count as part of it.
+      remembered: own fingerprint of a stage that remembers -> the state of what it heeds; None: nothing yet.
 
     Returns:
       Stage name -> 16 hexadecimal digits. A changed key changes the stages that read it and all that
@@ -119,7 +149,7 @@ def fingerprints(
     found: dict[str, str] = {}
     for stage in PLAN:
         sections = {key: config.section(key) for key in stage.reads}
-        found[stage.name] = fingerprint(
+        own = fingerprint(
             {
                 "stage": stage.name,
                 "version": stage.version,
@@ -128,4 +158,6 @@ def fingerprints(
                 "inputs": {need: found[need] for need in stage.needs} or {"source": source_fingerprint},
             }
         )
+        state = remembered(own) if stage.remembers else None
+        found[stage.name] = own if state is None else fingerprint({"own": own, "remembered": state})
     return found

@@ -155,7 +155,9 @@ def _shown(parameter: inspect.Parameter) -> str:
 
 
 def _explain(error: ValidationError, target: Any, signature: inspect.Signature, key: str) -> ConfigError:
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    # A misspelt argument also makes the right one missing: the former is what the person can see.
+    first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
     argument = ".".join(str(part) for part in first["loc"])
     known = [name for name in signature.parameters if name not in _FIRST_ARGUMENTS]
     shown = f"{target.__name__}({', '.join(_shown(signature.parameters[name]) for name in known)})"

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.components import check_training, source_of, split_of
+from pipeline.components import check_training, source_of, wanted_of
 from pipeline.config import Config
+from pipeline.data.sources.source import Source
 from pipeline.errors import RunError
 from pipeline.hashing import FileHashes
+from pipeline.held_out import HeldOut
 from pipeline.plan import PLAN, Stage, fingerprints, stage_named
 from pipeline.progress import Reporter
 from pipeline.resolve import code_hashes
-from pipeline.runs import Run, read_json
+from pipeline.runs import Run, read_json, translate_os_errors
 from pipeline.tensorflow_import import import_tensorflow
 
 
@@ -116,6 +118,38 @@ def status(config: Config) -> list[State]:
     return states
 
 
+@dataclass(frozen=True)
+class StatisticsFound:
+    """What `pipeline stats` shows: statistics by side, and the page that was drawn."""
+
+    sides: dict[str, Any]
+    page: Path
+
+
+def statistics(config: Config, reporter: Reporter, page: Path | None = None) -> StatisticsFound:
+    """The statistics of every side; the stages that they need are run first, if they are not done.
+
+    Args:
+      config: of the run.
+      reporter: for progress.
+      page: the HTML file to write; None: `statistics.html` in the run's directory.
+
+    Raises:
+      PipelineError: a stage cannot do its work, or the page cannot be written.
+    """
+    result = run(config, reporter, until="prepare")
+    from pipeline.data.statistics import Statistics
+    from pipeline.report.statistics_page import write_page
+
+    written = read_json(result.stages[-1].directory / "statistics.json")
+    sides = {name: Statistics.from_json(found) for name, found in written.items()}
+    target = page or _run_of(config).directory / "statistics.html"
+    with translate_os_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_page(sides, target, title=config.name)
+    return StatisticsFound(sides, target)
+
+
 def _run(config: Config, reporter: Reporter, wanted: Sequence[Stage]) -> Result:
     run, found = _run_of(config), _fingerprints(config)
     pending = [stage for stage in wanted if run.manifest(stage.name, found[stage.name]) is None]
@@ -131,8 +165,19 @@ def _run(config: Config, reporter: Reporter, wanted: Sequence[Stage]) -> Result:
                 reporter.note(f"{stage.name}: done before")
             else:
                 _make(run, stage, found, config, reporter)
+            if stage.remembers:
+                _remember(run, stage, found, config)
             result.stages.append(_done(run, stage, found, skipped))
     return result
+
+
+def _remember(run: Run, stage: Stage, found: dict[str, str], config: Config) -> None:
+    """Adds the test rows of a split to the ledger; also of one that a killed run had made but not yet added."""
+    ledger, own = HeldOut.of(run.directory), _own_fingerprints(config)[stage.name]
+    if own not in ledger.seen:
+        from pipeline.data.divide import test_identities
+
+        ledger.add(own, test_identities(run.artifact(stage.name, found[stage.name]) / "manifest.arrow"))
 
 
 def _make(run: Run, stage: Stage, found: dict[str, str], config: Config, reporter: Reporter) -> None:
@@ -153,7 +198,12 @@ def _make(run: Run, stage: Stage, found: dict[str, str], config: Config, reporte
     fingerprint = found[stage.name]
     with run.write(stage.name, fingerprint) as writing:
         before = len(reporter.warnings)
-        summary = function(stages.Context(config, inputs, writing.directory, fingerprint, reporter))
+        remembered = (
+            HeldOut.of(run.directory).state_for(_own_fingerprints(config)[stage.name]) if stage.remembers else None
+        )
+        summary = function(
+            stages.Context(config, inputs, writing.directory, fingerprint, reporter, run.directory, remembered)
+        )
         missing = [name for name in stage.makes if not (writing.directory / name).exists()]
         if missing:
             raise RuntimeError(f"the stage {stage.name} did not make {missing}")
@@ -178,10 +228,15 @@ def _check(config: Config, pending: Sequence[Stage]) -> None:
     names = {stage.name for stage in pending}
     source = source_of(config)
     if "split" in names:
-        split_of(config, recognized=None)
+        wanted_of(config, source)
     if names & {"tune", "train"}:
         import_tensorflow()
-        check_training(config, has_images=bool(source.images))
+        check_training(config, has_images=_has_images(config, source))
+
+
+def _has_images(config: Config, source: Source) -> bool:
+    """Whether the source, the schema file or the config says so; columns of images that nobody declared come later."""
+    return "image" in wanted_of(config, source).kinds.values()
 
 
 def _run_of(config: Config) -> Run:
@@ -189,7 +244,18 @@ def _run_of(config: Config) -> Run:
 
 
 def _fingerprints(config: Config) -> dict[str, str]:
+    return fingerprints(
+        config, _source_fingerprint(config), code_hashes, HeldOut.of(_run_of(config).directory).state_for
+    )
+
+
+def _own_fingerprints(config: Config) -> dict[str, str]:
+    """Without regard to what earlier runs held out."""
+    return fingerprints(config, _source_fingerprint(config), code_hashes)
+
+
+def _source_fingerprint(config: Config) -> str:
     hashes = FileHashes(_run_of(config).directory / ".hashes.json")
-    found = fingerprints(config, source_of(config).fingerprint(hashes), code_hashes)
+    found = source_of(config).fingerprint(hashes)
     hashes.save()
     return found

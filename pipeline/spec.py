@@ -9,13 +9,27 @@ Task = Literal["binary", "multiclass", "regression"]
 
 
 @dataclass(frozen=True)
+class Bag:
+    """A column of `bags`: up to `slots` indices below `size` a row, in any number; 0 pads.
+
+    Attributes:
+      size: the number of indices, that of padding included.
+      slots: places of a row.
+    """
+
+    size: int
+    slots: int
+
+
+@dataclass(frozen=True)
 class Spec:
     """The shape of a batch and the task.
 
     A batch's features are a dict with the keys of those parts that are there:
-    `numeric` float32 [rows, num_numeric], standardized, then the missing-value indicators;
+    `numeric` float32 [rows, num_numeric], the standardized columns, then cyclic ones and missing-value indicators;
     `categorical` int32 [rows, columns], indices into the vocabularies;
-    `image` uint8 [rows, height, width, channels].
+    `bags` int32 [rows, slots of all bags], indices side by side, 0 where a row has no more: tags and the words of text;
+    `image` uint8 [rows, height, width, channels], the channels of several image columns one after another.
     The label is int32 [rows] (a class index) or float32 [rows] (standardized, for regression).
 
     Attributes:
@@ -23,9 +37,10 @@ class Spec:
       num_classes: 2 for binary, 1 for regression.
       num_numeric: columns of `numeric`.
       edges: per standardized column of `numeric`, its increasing quantile edges on train; shorter than
-        `num_numeric` by the indicators, which have none.
+        `num_numeric` by the cyclic columns and the indicators, which have none.
       vocabulary_sizes: per column of `categorical`, its number of indices.
       image_shape: (height, width, channels), or None.
+      bags: sizes of the columns of `bags`, in their order.
       num_train: rows of train, by which a model may size itself.
     """
 
@@ -36,6 +51,7 @@ class Spec:
     vocabulary_sizes: tuple[int, ...] = ()
     image_shape: tuple[int, int, int] | None = None
     num_train: int = 0
+    bags: tuple[Bag, ...] = ()
 
     @property
     def num_outputs(self) -> int:
@@ -50,7 +66,7 @@ class Spec:
     def from_json(value: dict[str, Any]) -> Spec:
         """The inverse of `to_json`.
 
-        >>> spec = Spec("binary", 2, num_numeric=1, edges=((0.0, 1.0),))
+        >>> spec = Spec("binary", 2, num_numeric=1, edges=((0.0, 1.0),), bags=(Bag(size=4096, slots=39),))
         >>> Spec.from_json(spec.to_json()) == spec
         True
         """
@@ -60,6 +76,7 @@ class Spec:
                 **value,
                 "edges": tuple(tuple(edges) for edges in value["edges"]),
                 "vocabulary_sizes": tuple(value["vocabulary_sizes"]),
+                "bags": tuple(Bag(**bag) for bag in value.get("bags", ())),
                 "image_shape": None if shape is None else (shape[0], shape[1], shape[2]),
             }
         )

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.components import augmentations_of, model_of, optimizer_of, source_of, split_of
+from pipeline.components import augmentations_of, columns_of, model_of, optimizer_of, source_of, split_of, wanted_of
 from pipeline.config import Config
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataError
 from pipeline.progress import Reporter
 from pipeline.runs import read_json, write_json
 from pipeline.spec import Spec
@@ -29,6 +29,8 @@ class Context:
       out: the directory to write into.
       fingerprint: of what it makes.
       reporter: for progress.
+      run_directory: of the run, above all artifacts.
+      remembered: what the ledger of held-out rows said before this stage was first made; None: it was empty.
     """
 
     config: Config
@@ -36,74 +38,158 @@ class Context:
     out: Path
     fingerprint: str
     reporter: Reporter
+    run_directory: Path
+    remembered: str | None = None
+
+
+def act(reporter: Reporter, action: str, line: str, key: str) -> None:
+    """Warns, or stops the run.
+
+    Raises:
+      DataError: the action is stop.
+    """
+    if action == "stop":
+        raise DataError(line, fix=f'Mend the data; or {key} = "warn" in the config.')
+    if action == "warn":
+        reporter.warn(line)
 
 
 def ingest(context: Context) -> dict[str, Any]:
-    """Source -> schema.json, rows.arrow."""
-    from pipeline.data.ingest import ingest as read
+    """Source -> schema.json, rows.arrow, quarantine.parquet, anomalies.json."""
+    from dataclasses import asdict
 
-    features = context.config.features
-    schema, num_rows, num_unlabelled = read(
-        source_of(context.config),
-        context.out / "rows.arrow",
-        split=context.config.split.arguments.get("column"),
-        drop=features.drop,
-        numeric=features.numeric,
-        categorical=features.categorical,
-        reporter=context.reporter,
+    from pipeline.data.ingest import ingest as read
+    from pipeline.data.quarantine import Budget
+
+    config, reporter = context.config, context.reporter
+    source = source_of(config)
+    found = read(
+        source,
+        context.out,
+        wanted_of(config, source),
+        columns=columns_of(config),
+        actions=config.checks.model_dump(),
+        budget=Budget(**config.quarantine.model_dump()),
+        refused=context.run_directory / "refused.parquet",
+        reporter=reporter,
     )
-    write_json(context.out / "schema.json", schema.to_json())
-    for name, reason in schema.ignored:
-        context.reporter.note(f'column "{name}" is left out: {reason}')
-    if num_unlabelled:
-        context.reporter.warn(f"{num_unlabelled} of {num_rows} rows have no label; they are on no side of the split")
-    kinds = [feature.kind for feature in schema.features]
-    return {"rows": num_rows, "unlabelled": num_unlabelled, **{kind: kinds.count(kind) for kind in sorted(set(kinds))}}
+    write_json(context.out / "schema.json", found.schema.to_json())
+    write_json(context.out / "anomalies.json", [asdict(anomaly) for anomaly in found.anomalies])
+    for name, reason in found.schema.ignored:
+        reporter.note(f'column "{name}" is left out: {reason}')
+    for anomaly in found.anomalies:
+        reporter.warn(anomaly.line())
+    if bad := found.quarantine["rows"]:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in found.quarantine["reasons"].items())
+        reporter.warn(f"{bad} bad rows are set aside in quarantine.parquet: {reasons}")
+    if found.num_unlabelled:
+        reporter.warn(
+            f"{found.num_unlabelled} of {found.num_rows} rows have no label; they are on no side of the split"
+        )
+    kinds = [feature.kind for feature in found.schema.features]
+    counted: dict[str, Any] = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+    return {"rows": found.num_rows, "set aside": bad, "unlabelled": found.num_unlabelled, **counted}
 
 
 def split(context: Context) -> dict[str, Any]:
-    """rows.arrow -> sides.npy."""
+    """rows.arrow -> sides.npy, manifest.arrow, split.json, twins.json."""
     import numpy as np
 
-    from pipeline.data.ingest import stored_column
+    from pipeline.data.divide import divide
     from pipeline.data.schema import Schema
     from pipeline.data.sides import NO_SIDE, SIDES
-    from pipeline.data.transforms.bundle import labels_of
+    from pipeline.held_out import HeldOut
 
-    rows = context.inputs["ingest"] / "rows.arrow"
-    schema = Schema.from_json(read_json(context.inputs["ingest"] / "schema.json"))
-    splitter = split_of(context.config, schema.split)
-    column = np.asarray(stored_column(rows, schema.split).to_pylist(), object) if schema.split else None
-    sides = splitter(labels_of(stored_column(rows, schema.label.name)), column=column, seed=context.config.seed)
-    np.save(context.out / "sides.npy", sides)
-    counts = {name: int((sides == side).sum()) for side, name in enumerate(SIDES)}
-    about = {"by": type(splitter).__name__, **counts, "on no side": int((sides == NO_SIDE).sum())}
+    config, ingested = context.config, context.inputs["ingest"]
+    schema = Schema.from_json(read_json(ingested / "schema.json"))
+    splitter = split_of(config, schema.split)
+    divided = divide(
+        ingested / "rows.arrow",
+        schema,
+        splitter,
+        held_out=HeldOut.of(context.run_directory).keys(context.remembered),
+        near=config.twins.near,
+        keep_together=config.twins.keep_together,
+        seed=config.seed,
+        reporter=context.reporter,
+    )
+    for line in divided.warnings:
+        context.reporter.warn(line)
+    for line in divided.notes:
+        context.reporter.note(line)
+    if divided.conflict is not None and config.checks.conflict != "ignore":
+        act(context.reporter, config.checks.conflict, divided.conflict, "checks.conflict")
+    np.save(context.out / "sides.npy", divided.sides)
+    divided.write_manifest(context.out / "manifest.arrow")
+    counts = {name: int((divided.sides == side).sum()) for side, name in enumerate(SIDES)}
+    about = {"by": type(splitter).__name__, **counts, "on no side": int((divided.sides == NO_SIDE).sum())}
     write_json(context.out / "split.json", about)
+    write_json(context.out / "twins.json", divided.report)
     return about
 
 
 def prepare(context: Context) -> dict[str, Any]:
-    """rows.arrow and sides.npy -> transforms.json, spec.json and a store a side."""
+    """rows.arrow and sides.npy -> statistics.json, leaks.json, spec.json, transforms.json and a store a side."""
     import numpy as np
 
-    from pipeline.data.prepare import prepare as encode
+    from pipeline.data import prepare as preparing
+    from pipeline.data.learn import learn
     from pipeline.data.schema import Schema
 
     schema = Schema.from_json(read_json(context.inputs["ingest"] / "schema.json"))
-    if schema.of_kind("image"):
+    if schema.of_kind("image") or schema.of_kind("text"):
         import_tensorflow()
-    spec, transforms = encode(
-        context.inputs["ingest"] / "rows.arrow",
-        schema,
-        np.load(context.inputs["split"] / "sides.npy"),
-        context.out,
-        task=context.config.task,
-        reporter=context.reporter,
-        **context.config.prepare.model_dump(),
-    )
+    rows, sides = context.inputs["ingest"] / "rows.arrow", np.load(context.inputs["split"] / "sides.npy")
+    learnt = learn(rows, schema, sides, context.reporter)
+    arguments = context.config.prepare.model_dump()
+    spec, transforms = preparing.fit(learnt, schema, task=context.config.task, **arguments)
+    del learnt
+    _look_for_leaks(context, rows, sides, schema, spec.task)
+    statistics = preparing.encode(rows, schema, sides, transforms, spec, context.out, context.reporter)
+    write_json(context.out / "statistics.json", {side: found.to_json() for side, found in statistics.items()})
+    _look_for_drift(context, statistics["train"])
     write_json(context.out / "spec.json", spec.to_json())
     write_json(context.out / "transforms.json", transforms.to_json())
     return {"task": spec.task, "classes": spec.num_classes, "features": len(transforms.features)}
+
+
+def _look_for_leaks(context: Context, rows: Path, sides: Any, schema: Any, task: str) -> None:
+    """On train rows only: what is found may make a person drop a column, and then it is learnt."""
+    from dataclasses import asdict
+
+    from pipeline.data.leaks import find_leaks
+    from pipeline.data.rows import sample_rows
+    from pipeline.data.sides import TRAIN
+
+    kinds = {column.name: column.kind for column in (*schema.features, schema.label)}
+    sample = sample_rows(rows, sides, TRAIN, LEAK_ROWS, [name for name, kind in kinds.items() if kind != "image"])
+    kinds = {name: kind for name, kind in kinds.items() if kind != "image"}
+    known_after = context.config.features.known_after
+    leaks = find_leaks(sample, schema.label.name, kinds, task=task, known_after=known_after, seed=context.config.seed)
+    write_json(context.out / "leaks.json", [asdict(leak) for leak in leaks])
+    if leaks and context.config.checks.leak == "stop":
+        raise DataError(
+            "\n".join(leak.line() for leak in leaks),
+            expected="features that are known before the label, and do not contain it",
+            fix='Drop them: features.drop = [...]; or checks.leak = "warn".',
+        )
+    for leak in leaks:
+        act(context.reporter, context.config.checks.leak, leak.line(), "checks.leak")
+
+
+def _look_for_drift(context: Context, train: Any) -> None:
+    from pipeline.data.drift import compare
+    from pipeline.data.statistics import Statistics
+    from pipeline.export.published import latest_statistics
+
+    directory = Path(context.config.export.directory).absolute() / context.config.name
+    published = latest_statistics(directory)
+    if published is None or context.config.checks.drift == "ignore":
+        return
+    reference = Statistics.from_json(published)
+    drift = context.config.drift
+    for found in compare(reference, train, thresholds=drift.thresholds, of_feature=drift.features):
+        act(context.reporter, context.config.checks.drift, f"drift: {found.line()}", "checks.drift")
 
 
 def tune(context: Context) -> dict[str, Any]:
@@ -216,7 +302,8 @@ def export(context: Context) -> dict[str, Any]:
     """The trained model and the transforms -> saved_models/<name>/<version>, compared before it is published."""
     import_tensorflow()
     from pipeline.export.compare import FreshProcess
-    from pipeline.export.publish import new_version, published, versions
+    from pipeline.export.publish import new_version, published
+    from pipeline.export.published import STATISTICS, versions
     from pipeline.export.saved_model import write_saved_model
 
     config, spec, transforms = context.config, _spec(context), _transforms(context)
@@ -226,6 +313,8 @@ def export(context: Context) -> dict[str, Any]:
         with FreshProcess() as process, new_version(directory, context.fingerprint) as temporary:
             model = _trained_model(context, spec)
             write_saved_model(model, spec, transforms, temporary, _about(context, spec, transforms))
+            statistics = read_json(context.inputs["prepare"] / "statistics.json")["train"]
+            write_json(temporary / STATISTICS, statistics)
             largest = _compare(context, spec, transforms, model, temporary, process)
         path = directory / str(max(versions(directory)))
     write_json(context.out / "export.json", {"saved_model": str(path), "largest_difference": largest})
@@ -335,7 +424,6 @@ def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_mo
     """Raw validation rows through the SavedModel, prepared ones through the model: test stays closed here."""
     import numpy as np
 
-    from pipeline.data.ingest import stored_rows
     from pipeline.data.prepare import rows_of
     from pipeline.data.sides import VALIDATION
     from pipeline.data.store import Store
@@ -344,8 +432,7 @@ def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_mo
 
     sides = np.load(context.inputs["split"] / "sides.npy")
     num_rows = min(COMPARED_ROWS, int((sides == VALIDATION).sum()))
-    reader = stored_rows(context.inputs["ingest"] / "rows.arrow")
-    batch = next(rows_of(reader, sides, VALIDATION, num_rows))
+    batch = next(rows_of(context.inputs["ingest"] / "rows.arrow", sides, VALIDATION, num_rows))
     raw = raw_columns(batch, transforms)
     arguments = argument_names(list(raw))
     prepared = Store(context.inputs["prepare"] / "validation")[np.arange(batch.num_rows)]
@@ -357,3 +444,4 @@ def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_mo
 
 
 COMPARED_ROWS = 256
+LEAK_ROWS = 50_000

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from pipeline import models
 from pipeline.errors import ConfigError
+from pipeline.models.bags import EmbeddingBag
 from pipeline.models.embeddings import PiecewiseLinear
 from pipeline.models.outputs import example_losses, predict, scores
 from pipeline.models.regularization import kernel
-from pipeline.spec import Spec
+from pipeline.spec import Bag, Spec
 
 ROWS = 32
 TASKS: dict[str, dict[str, Any]] = {
@@ -27,15 +28,17 @@ TASKS: dict[str, dict[str, Any]] = {
     "multiclass": {"task": "multiclass", "num_classes": 3},
     "regression": {"task": "regression", "num_classes": 1},
 }
+BAGS = {"bags": (Bag(5, 3), Bag(40, 7))}
 NUMERIC = {"num_numeric": 3, "edges": ((-2.0, 0.0, 2.0), ()), "num_train": ROWS}
 PARTS: dict[str, dict[str, Any]] = {
     "numeric": NUMERIC,
     "plain numeric": {"num_numeric": 2},
     "categorical": {"vocabulary_sizes": (4, 2)},
+    "bags": BAGS,
     "image": {"image_shape": (8, 8, 1)},
     "large image": {"image_shape": (50, 64, 3)},
     "table": {**NUMERIC, "vocabulary_sizes": (4,)},
-    "all": {**NUMERIC, "vocabulary_sizes": (4,), "image_shape": (8, 8, 3)},
+    "all": {**NUMERIC, **BAGS, "vocabulary_sizes": (4,), "image_shape": (8, 8, 3)},
 }
 NEED_IMAGE = {"convnet"}
 CASES = [
@@ -54,8 +57,8 @@ def build(name: str, task: str, part: str, **hyperparameters: Any) -> tuple[kera
     return getattr(models, name)(spec, **{**SMALL, **hyperparameters}), spec
 
 
-def features_of(model: keras.Model, spec: Spec) -> dict[str, tf.Tensor]:
-    """Those of the features that the model takes."""
+def features_of(spec: Spec) -> dict[str, tf.Tensor]:
+    """A batch as `spec` says; the first row's bags are empty."""
     generator = np.random.default_rng(0)
     found = {}
     if spec.num_numeric:
@@ -63,9 +66,13 @@ def features_of(model: keras.Model, spec: Spec) -> dict[str, tf.Tensor]:
     if spec.vocabulary_sizes:
         columns = [generator.integers(0, size, ROWS) for size in spec.vocabulary_sizes]
         found["categorical"] = tf.constant(np.stack(columns, axis=1), tf.int32)
+    if spec.bags:
+        columns = [generator.integers(0, bag.size, (ROWS, bag.slots)) for bag in spec.bags]
+        columns[0][0] = columns[1][0] = 0
+        found["bags"] = tf.constant(np.concatenate(columns, axis=1), tf.int32)
     if spec.image_shape:
         found["image"] = tf.constant(generator.integers(0, 256, (ROWS, *spec.image_shape)), tf.uint8)
-    return {key: found[key] for key in model.input}
+    return found
 
 
 def labels_of(spec: Spec) -> tf.Tensor:
@@ -86,7 +93,7 @@ def layers_of(model: keras.Model, kind: type) -> list[Any]:
 @pytest.mark.parametrize(("name", "task", "part"), CASES)
 def test_a_model_answers_with_logits_and_a_row_alone_as_among_others(name: str, task: str, part: str) -> None:
     model, spec = build(name, task, part, dropout=0.5)
-    features = features_of(model, spec)
+    features = features_of(spec)
     together = model(features, training=False).numpy()
     assert (together.shape, together.dtype) == ((ROWS, spec.num_outputs), np.float32)
     assert tuple(model.output_shape) == (None, spec.num_outputs)
@@ -99,7 +106,7 @@ def test_a_model_answers_with_logits_and_a_row_alone_as_among_others(name: str, 
 @pytest.mark.parametrize(("name", "task", "part"), [case for case in CASES if case[2] != "large image"])
 def test_training_lowers_the_loss(name: str, task: str, part: str) -> None:
     model, spec = build(name, task, part, width=8, dropout=0.0)
-    features, label = features_of(model, spec), labels_of(spec)
+    features, label = features_of(spec), labels_of(spec)
     optimizer = keras.optimizers.Adam(0.02)
     optimizer.build(model.trainable_variables)
 
@@ -120,7 +127,7 @@ def test_a_model_is_deterministic_under_a_seed(name: str) -> None:
     answers = []
     for _ in range(2):
         model, spec = build(name, "multiclass", "all", dropout=0.5)
-        features = features_of(model, spec)
+        features = features_of(spec)
         answers.append([model(features, training=True).numpy(), model(features, training=False).numpy()])
     assert np.array_equal(answers[0][0], answers[1][0])
     assert np.array_equal(answers[0][1], answers[1][1])
@@ -130,7 +137,7 @@ def test_a_model_is_deterministic_under_a_seed(name: str) -> None:
 @pytest.mark.parametrize("name", models.__all__)
 def test_weights_saved_and_loaded_give_the_same_answers(name: str, tmp_path: Path) -> None:
     model, spec = build(name, "multiclass", "all")
-    features = features_of(model, spec)
+    features = features_of(spec)
     model(features, training=True)  # moves the statistics of BatchNorm
     model.save_weights(tmp_path / "model.weights.h5")
     keras.utils.set_random_seed(99)
@@ -158,14 +165,27 @@ def test_without_penalties_and_dropout_there_are_none(name: str) -> None:
     assert not layers_of(model, keras.layers.Dropout) + layers_of(model, keras.layers.SpatialDropout2D)
 
 
+@pytest.mark.parametrize(
+    ("name", "part", "expected"),
+    [("mlp", "all", 2), ("convnet", "image", 2 * 2 + 1), ("convnet", "all", 2 * 2 + 1 + 2)],
+)
+def test_dropout_stands_after_every_hidden_layer(name: str, part: str, expected: int) -> None:
+    model, _ = build(name, "multiclass", part, dropout=0.25, depth=2)
+    hidden = layers_of(model, keras.layers.Dense) + layers_of(model, keras.layers.Conv2D)
+    drops = layers_of(model, keras.layers.Dropout) + layers_of(model, keras.layers.SpatialDropout2D)
+    rates = {id(layer): layer.rate for layer in drops}  # one kind may be a subclass of the other
+    assert list(rates.values()) == [0.25] * expected
+    # The output has none; the pooled image has one more.
+    assert expected == len(hidden) - 1 + (name == "convnet")
+
+
 @pytest.mark.parametrize("name", models.__all__)
-def test_dropout_stands_after_every_hidden_layer(name: str) -> None:
-    model, _ = build(name, "multiclass", "all", dropout=0.25, depth=2)
-    hidden = layers_of(model, keras.layers.Dense if name == "mlp" else keras.layers.Conv2D)
-    expected = len(hidden) - 1 if name == "mlp" else len(hidden) + 1  # mlp's output layer has none
-    drops = layers_of(model, keras.layers.Dropout)
-    drops += [layer for layer in layers_of(model, keras.layers.SpatialDropout2D) if layer not in drops]
-    assert [layer.rate for layer in drops] == [0.25] * expected
+@pytest.mark.parametrize("part", ["numeric", "categorical", "bags", "image"])
+def test_every_part_of_a_mixed_table_moves_the_answer(name: str, part: str) -> None:
+    model, spec = build(name, "multiclass", "all")
+    features = features_of(spec)
+    changed = {**features, part: tf.reverse(features[part], [0])}
+    assert not np.allclose(model(changed), model(features), atol=1e-7)
 
 
 @pytest.mark.parametrize("name", models.__all__)
@@ -243,11 +263,44 @@ def test_piecewise_linear_survives_serialization_in_a_model(tmp_path: Path) -> N
     model, spec = build("mlp", "binary", "table")
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    features = features_of(model, spec)
+    features = features_of(spec)
     assert np.array_equal(loaded(features), model(features))
     (layer,) = layers_of(loaded, PiecewiseLinear)
     assert layer.edges == [list(feature) for feature in PARTS["table"]["edges"]]
     assert layer.compute_output_shape((None, 3)) == (None, 2)
+
+
+def bag_reference(vectors: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Row by row: the sum of the vectors that are there over the square root of their number."""
+    rows = [vectors[row[row != 0]] for row in indices]
+    return np.stack([row.sum(axis=0) / np.sqrt(max(len(row), 1)) for row in rows])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=5))
+def test_an_embedding_bag_equals_a_plain_loop(rows: list[list[int]]) -> None:
+    layer, indices = EmbeddingBag(10, 3), np.asarray(rows, np.int32)
+    found = layer(indices).numpy()
+    np.testing.assert_allclose(found, bag_reference(layer.embeddings.numpy(), indices), rtol=1e-5, atol=1e-6)
+
+
+def test_an_embedding_bag_knows_neither_order_nor_the_vector_of_padding() -> None:
+    layer = EmbeddingBag(10, 3)
+    found = layer(np.asarray([[1, 2, 0, 0], [0, 2, 0, 1], [0, 0, 0, 0]], np.int32)).numpy()
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+    assert not found[2].any()
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(np.asarray([[1, 0], [0, 0]], np.int32)))
+    gradient = tf.convert_to_tensor(tape.gradient(total, layer.embeddings.value)).numpy()
+    assert np.flatnonzero(gradient.any(axis=1)).tolist() == [1]
+
+
+def test_an_embedding_bag_survives_serialization_in_a_model(tmp_path: Path) -> None:
+    model, spec = build("mlp", "binary", "bags")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert np.array_equal(loaded(features_of(spec)), model(features_of(spec)))
+    assert [(layer.size, layer.width) for layer in layers_of(loaded, EmbeddingBag)] == [(5, 4), (40, 13)]
 
 
 def test_scores_are_probabilities_or_the_value_itself() -> None:
@@ -271,7 +324,7 @@ def test_losses_are_those_of_the_textbook() -> None:
 
 def test_predict_scores_every_row_in_order_over_batches_of_all_sizes() -> None:
     model, spec = build("mlp", "multiclass", "table", dropout=0.5)
-    features, label = features_of(model, spec), labels_of(spec)
+    features, label = features_of(spec), labels_of(spec)
     dataset = tf.data.Dataset.from_tensor_slices((features, label))
     found, found_labels = predict(model, spec, dataset.batch(7))
     assert np.array_equal(found_labels, label.numpy())

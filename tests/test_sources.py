@@ -13,20 +13,21 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.data.images import probe, probe_all
+from pipeline.data.images import look, look_all
 from pipeline.data.sources import Csv, ImageFolder, Parquet, ScikitLearn
 from pipeline.data.sources.scikit_learn import DATASETS
+from pipeline.data.sources.source import Place, refuse
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import FileHashes
 
 
 def rows_of(source: Any) -> list[dict[str, Any]]:
-    return [row for batch in source.batches() for row in batch.to_pylist()]
+    return [row for batch in source.batches(refuse) for row in batch.to_pylist()]
 
 
 def refusal(source: Any) -> str:
     with pytest.raises(DataError) as caught:
-        list(source.batches())
+        list(source.batches(refuse))
     return str(caught.value)
 
 
@@ -160,7 +161,7 @@ def parquet(tmp_path: Path, table: pa.Table, **options: Any) -> Parquet:
 def test_parquet_keeps_its_types_and_values(tmp_path: Path) -> None:
     table = pa.table({"a": pa.array([1, None], pa.int16()), "b": pa.array(["x", None]), "c": pa.array([True, False])})
     source = parquet(tmp_path, table)
-    assert pa.Table.from_batches(source.batches()).equals(table)
+    assert pa.Table.from_batches(source.batches(refuse)).equals(table)
 
 
 def test_parquet_keeps_the_order_over_row_groups(tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_parquet_refuses_what_is_something_else(tmp_path: Path) -> None:
 
 
 def test_parquet_refuses_a_table_without_rows(tmp_path: Path) -> None:
-    assert "has columns but no rows" in refusal(parquet(tmp_path, pa.table({"a": pa.array([], pa.int64())})))
+    assert "rows.parquet has no rows" in refusal(parquet(tmp_path, pa.table({"a": pa.array([], pa.int64())})))
 
 
 def test_parquet_refuses_a_column_that_stands_there_twice(tmp_path: Path) -> None:
@@ -204,8 +205,9 @@ def test_parquet_refuses_missing_and_empty_files(tmp_path: Path) -> None:
     assert "is empty" in refusal(Parquet(str(tmp_path / "rows.parquet")))
 
 
-def test_parquet_counts_rows_from_one_for_people() -> None:
-    assert Parquet("rows.parquet").locate(0) == "rows.parquet, row 1"
+def test_parquet_counts_rows_from_one_for_people(tmp_path: Path) -> None:
+    source = parquet(tmp_path, pa.table({"a": [1, 2, 3]}))
+    assert source.places([0, 2]) == [Place(source.path, 1), Place(source.path, 3)]
 
 
 # scikit-learn
@@ -216,7 +218,7 @@ def test_scikit_learn_gives_the_numbers_of_its_loader(name: str) -> None:
     import sklearn.datasets
 
     bunch = getattr(sklearn.datasets, f"load_{name}")()
-    (batch,) = ScikitLearn(name).batches()
+    (batch,) = ScikitLearn(name).batches(refuse)
     assert batch.schema.names == [*map(str, bunch.feature_names), "target"]
     assert np.array_equal(np.stack([column.to_numpy() for column in batch.columns[:-1]], axis=1), bunch.data)
     labels = batch.column("target").to_pylist()
@@ -229,9 +231,10 @@ def test_scikit_learn_digits_as_images_hold_the_same_grey_levels() -> None:
     import sklearn.datasets
 
     source = ScikitLearn("digits", label="digit", as_images=True)
-    (batch,) = source.batches()
+    (batch,) = source.batches(refuse)
     expected = np.round(sklearn.datasets.load_digits().images * (255 / 16))
-    assert source.images == ("image",)
+    assert source.kinds == {"image": "image"}
+    assert source.places([0, 7]) == [Place("digits", 1), Place("digits", 8)]
     for row in range(0, batch.num_rows, 100):
         pixels = np.asarray(Image.open(io.BytesIO(batch.column("image")[row].as_py())))
         assert np.array_equal(pixels, expected[row])
@@ -253,8 +256,8 @@ def test_image_folders_give_every_image_and_its_class_in_the_order_of_the_paths(
     source = folder(tmp_path, "dog/2.png", "cat/b.JPG", "dog/10.png", "cat/a.jpeg", "007/x.png")
     expected = ["007/x.png", "cat/a.jpeg", "cat/b.JPG", "dog/10.png", "dog/2.png"]
     assert rows_of(source) == [{"image": str(tmp_path / name), "label": name.split("/")[0]} for name in expected]
-    assert source.locate(1) == str(tmp_path / "cat/a.jpeg")
-    assert source.categorical == ("label",)
+    assert source.places([1, 3]) == [Place(str(tmp_path / "cat/a.jpeg")), Place(str(tmp_path / "dog/10.png"))]
+    assert source.kinds == {"image": "image", "label": "categorical"}
 
 
 def test_image_folders_below_split_folders_give_the_split(tmp_path: Path) -> None:
@@ -291,17 +294,19 @@ def test_image_folders_refuse_a_folder_without_images(tmp_path: Path) -> None:
     assert "is not a folder" in refusal(ImageFolder(str(tmp_path / "cat" / "notes.txt")))
 
 
-# probing images
+# looking at images
 
 
 @pytest.mark.parametrize(
     ("mode", "kind", "channels"),
     [("RGB", "PNG", 3), ("L", "PNG", 1), ("RGBA", "PNG", 3), ("RGB", "JPEG", 3), ("L", "JPEG", 1)],
 )
-def test_probe_tells_height_width_and_channels(tmp_path: Path, mode: str, kind: str, channels: int) -> None:
+def test_a_look_tells_height_width_and_channels(tmp_path: Path, mode: str, kind: str, channels: int) -> None:
     encoded = image_bytes(width=50, height=30, mode=mode, kind=kind)
     (tmp_path / "image").write_bytes(encoded)
-    assert probe(encoded) == probe(str(tmp_path / "image")) == (30, 50, channels)
+    looked = look(encoded)
+    assert looked == look(str(tmp_path / "image"))
+    assert (looked.height, looked.width, looked.channels) == (30, 50, channels)
 
 
 def damaged() -> dict[str, bytes]:
@@ -318,26 +323,30 @@ def damaged() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", damaged())
-def test_probe_names_an_image_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+def test_a_look_names_an_image_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(damaged()[name])
     with pytest.raises(DataError) as caught:
-        probe(str(tmp_path / name))
+        look(str(tmp_path / name))
     assert f"{tmp_path / name} is no readable image" in str(caught.value)
     assert ("it is empty" in str(caught.value)) == (name == "empty.png")
 
 
-def test_probe_names_a_missing_image(tmp_path: Path) -> None:
+def test_a_look_names_a_missing_image(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="missing.png is no readable image"):
-        probe(str(tmp_path / "missing.png"))
+        look(str(tmp_path / "missing.png"))
 
 
-def test_probing_many_keeps_the_order_and_names_the_bad_one(tmp_path: Path) -> None:
+def test_looking_at_many_keeps_the_order_the_missing_and_the_bad_ones(tmp_path: Path) -> None:
     encoded = [image_bytes(width=width) for width in range(1, 40)]
-    assert [size[1] for size in probe_all(encoded)] == list(range(1, 40))
+    assert [looked.width for looked in look_all(encoded)] == list(range(1, 40))
     (tmp_path / "bad.png").write_bytes(encoded[3][:30])
     (tmp_path / "good.png").write_bytes(encoded[3])
-    with pytest.raises(DataError, match="bad.png"):
-        list(probe_all([str(tmp_path / "good.png"), str(tmp_path / "bad.png")]))
+    good, missing, bad, empty = look_all([str(tmp_path / "good.png"), None, str(tmp_path / "bad.png"), b""])
+    assert good == look(encoded[3])
+    assert missing is None
+    assert empty is None
+    assert isinstance(bad, DataError)
+    assert "bad.png is no readable image" in str(bad)
 
 
 # fingerprints

@@ -1,150 +1,166 @@
-"""Learn from train alone, then encode every split once into its store."""
+"""Fit on what was learnt from train alone, then encode every side once into its store, and describe it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data.ingest import IMAGE_ABOUT, stored_rows
+from pipeline.data.learn import Learnt, numbered, side_of
+from pipeline.data.rows import stored_batches
 from pipeline.data.schema import Schema
-from pipeline.data.sides import SIDES, TRAIN
-from pipeline.data.split import MAX_CLASSES
-from pipeline.data.statistics import Moments, count_values
+from pipeline.data.sides import SIDES
+from pipeline.data.sources.ordered import ordered_map
+from pipeline.data.split.strata import MAX_CLASSES
+from pipeline.data.statistics import Statistics, StatisticsBuilder
 from pipeline.data.store import LABEL, StoreWriter
 from pipeline.data.transforms import (
     ClassIndex,
+    DateTimeParts,
+    HashedText,
     ResizeImage,
     ScaleTarget,
     Standardize,
+    Tags,
     Transforms,
     Vocabulary,
-    labels_of,
 )
-from pipeline.data.transforms.target import FittedClassIndex, looks_like_classes
+from pipeline.data.transforms.target import looks_like_classes
 from pipeline.errors import ConfigError
 from pipeline.progress import Reporter, silent
 from pipeline.spec import Spec, Task
 
-# Quantile edges are taken from at most so many train rows, evenly spread: their error is then far below a bin.
-QUANTILE_ROWS = 200_000
 # Larger images are brought to this size unless the config says otherwise: what a small convnet on a laptop
 # can use. 8x8 digits or 28x28 clothes keep their size.
 DEFAULT_IMAGE_SIZE = 64
-_CHUNK_ROWS = 1024
+_IMAGE_ROWS = 1024
 
 
-@dataclass
-class _Learnt:
-    """What one pass over the train rows gathers."""
-
-    moments: dict[str, Moments] = field(default_factory=dict)
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
-    samples: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    image_sizes: set[tuple[int, ...]] = field(default_factory=set)
-    labels: list[np.ndarray] = field(default_factory=list)
-
-
-def prepare(
-    rows_path: Path,
+def fit(
+    learnt: Learnt,
     schema: Schema,
-    sides: np.ndarray,
-    directory: Path,
     *,
     task: str = "auto",
     image_size: tuple[int, int] | None = None,
     vocabulary_size: int = 10_000,
     min_count: int = 2,
     num_bins: int = 48,
-    reporter: Reporter | None = None,
 ) -> tuple[Spec, Transforms]:
-    """Fits transforms on the train rows and writes the stores `directory/train`, `validation` and `test`.
+    """Fits a transform for every feature and for the label.
 
     Args:
-      rows_path: what `ingest` wrote.
-      schema: of those rows.
-      sides: uint8 [rows], from a split.
-      directory: where the stores go.
+      learnt: of the train rows, see `pipeline.data.learn`.
+      schema: of the stored rows.
       task: auto, binary, multiclass or regression.
       image_size: (height, width); None: by the train images.
       vocabulary_size, min_count: see `Vocabulary`.
       num_bins: quantile bins a numeric column.
-      reporter: for progress.
 
     Returns:
       What a model must know, and the fitted transforms.
 
     Raises:
-      DataError: the label has one class or does not vary, or an image cannot be decoded.
+      DataError: the label has one class or does not vary.
       ConfigError: the task does not fit the label.
     """
-    reporter = reporter or silent()
-    learnt = _learn(rows_path, schema, sides, reporter)
     labels = np.concatenate(learnt.labels)
-    task = _task(task, labels, schema)
-    features: list[tuple[str, Any]] = []
-    for feature in schema.features:
-        if feature.kind == "numeric":
-            features.append((feature.name, Standardize().fit(learnt.moments[feature.name])))
-        elif feature.kind == "categorical":
-            features.append((feature.name, Vocabulary(vocabulary_size, min_count).fit(learnt.counts[feature.name])))
-        else:
-            features.append((feature.name, _image_transform(learnt.image_sizes, image_size)))
-    target = ScaleTarget().fit(labels) if task == "regression" else ClassIndex().fit(labels)
-    transforms = Transforms(tuple(features), schema.label.name, target)
-    spec = _spec(task, transforms, learnt, num_bins, len(labels))
-    _encode(rows_path, sides, transforms, spec, directory, reporter)
-    return spec, transforms
+    known_task = task_of(task, labels, schema)
+    fits: dict[str, Callable[[str], Any]] = {
+        "numeric": lambda name: Standardize().fit(learnt.moments[name]),
+        "categorical": lambda name: Vocabulary(vocabulary_size, min_count).fit(learnt.counts[name]),
+        "datetime": lambda name: DateTimeParts().fit(learnt.moments[name], learnt.minutes[name]),
+        "tags": lambda name: Tags(max_size=vocabulary_size, min_count=min_count).fit(
+            learnt.counts[name], max(learnt.lengths[name])
+        ),
+        "text": lambda name: HashedText().fit(learnt.lengths[name]),
+        "image": lambda name: _image_transform(learnt.image_sizes, image_size),
+    }
+    features = tuple((feature.name, fits[feature.kind](feature.name)) for feature in schema.features)
+    target = ScaleTarget().fit(labels) if known_task == "regression" else ClassIndex().fit(labels)
+    transforms = Transforms(features, schema.label.name, target)
+    edges = {
+        name: _edges(fitted, learnt.samples[name], num_bins) for name, fitted in features if name in learnt.samples
+    }
+    return transforms.spec(known_task, len(labels), edges), transforms
 
 
-def _learn(rows_path: Path, schema: Schema, sides: np.ndarray, reporter: Reporter) -> _Learnt:
-    learnt = _Learnt()
-    stride = max(1, int((sides == TRAIN).sum()) // QUANTILE_ROWS)
-    seen = 0
-    with reporter.bar("train rows learnt from", int((sides == TRAIN).sum())) as advance:
-        for batch in rows_of(stored_rows(rows_path), sides, TRAIN):
-            for name in schema.of_kind("numeric"):
-                values = labels_of(batch.column(name))
-                learnt.moments[name] = learnt.moments.get(name, Moments()).merge(Moments.of(values))
-                learnt.samples.setdefault(name, []).append(values[-seen % stride :: stride])
-            for name in schema.of_kind("categorical"):
-                learnt.counts[name] = learnt.counts.get(name, Counter()) + count_values(batch.column(name))
-            for name in schema.of_kind("image"):
-                about = [batch.column(f"{name}.{part}").to_numpy() for part in IMAGE_ABOUT]
-                learnt.image_sizes |= set(map(tuple, np.stack(about, axis=1).tolist()))
-            learnt.labels.append(labels_of(batch.column(schema.label.name)))
-            seen += batch.num_rows
-            advance(batch.num_rows)
-    return learnt
+def encode(
+    rows_path: Path,
+    schema: Schema,
+    sides: np.ndarray,
+    transforms: Transforms,
+    spec: Spec,
+    directory: Path,
+    reporter: Reporter | None = None,
+) -> dict[str, Statistics]:
+    """Writes the stores `directory/train`, `validation` and `test`.
+
+    Args:
+      rows_path: what `ingest` wrote.
+      schema: of those rows.
+      sides: uint8 [rows], from a split.
+      transforms, spec: from `fit`.
+      directory: where the stores go.
+      reporter: for progress.
+
+    Returns:
+      The statistics of each side by its name: all rows are read here anyway.
+
+    Raises:
+      DataError: an image cannot be decoded.
+    """
+    columns = _columns(spec)
+    writers = [StoreWriter(directory / name, int((sides == s).sum()), columns) for s, name in enumerate(SIDES)]
+    described = {column.name: column.kind for column in (*schema.features, schema.label)}
+    builders = [StatisticsBuilder(described) for _ in SIDES]
+    rows = _IMAGE_ROWS if spec.image_shape else None
+
+    def encoded(part: tuple[int, pa.RecordBatch]) -> list[tuple[pa.RecordBatch, dict[str, np.ndarray]]]:
+        start, batch = part
+        here = sides[start : start + batch.num_rows]
+        found = {**transforms.encode(batch), LABEL: transforms.encode_label(batch)}
+        return [
+            (side_of(batch, here, side), {name: column[here == side] for name, column in found.items()})
+            for side in range(len(SIDES))
+        ]
+
+    with (reporter or silent()).bar("rows encoded", len(sides)) as advance:
+        for parts in ordered_map(encoded, _cut(stored_batches(rows_path), rows)):
+            for writer, builder, (batch, found) in zip(writers, builders, parts, strict=True):
+                if batch.num_rows:
+                    writer.append(found)
+                    builder.add(batch)
+                    advance(batch.num_rows)
+    for writer in writers:
+        writer.close()
+    return {name: builder.build() for name, builder in zip(SIDES, builders, strict=True)}
 
 
-def rows_of(
-    reader: pa.ipc.RecordBatchFileReader, sides: np.ndarray, side: int, rows: int | None = None
-) -> Iterator[pa.RecordBatch]:
+def rows_of(rows_path: Path, sides: np.ndarray, side: int, rows: int | None = None) -> Iterator[pa.RecordBatch]:
     """The stored rows of one side, in their order, in batches of at most `rows`."""
-    start = 0
-    for index in range(reader.num_record_batches):
-        batch = reader.get_batch(index)
+    for start, batch in numbered(stored_batches(rows_path)):
         chosen = np.flatnonzero(sides[start : start + batch.num_rows] == side)
-        start += batch.num_rows
         step = rows or max(len(chosen), 1)
         for first in range(0, len(chosen), step):
             yield batch.take(pa.array(chosen[first : first + step]))
 
 
-def _task(task: str, labels: np.ndarray, schema: Schema) -> Task:
+def task_of(task: str, labels: np.ndarray, schema: Schema) -> Task:
+    """The task, by the train labels where it is auto.
+
+    Raises:
+      ConfigError: it does not fit them.
+    """
     if task == "regression" and labels.dtype.kind != "f":
         raise ConfigError(
             f'"task" is regression, but the label "{schema.label.name}" is text.',
             expected="a numeric label",
             fix='Remove the task, or set task = "multiclass".',
         )
-    num_classes = len(np.unique(labels.astype(str)))
+    num_classes = len(pa.array(labels).unique())
     if task == "binary" and num_classes > 2:
         raise ConfigError(
             f'"task" is binary, but the label has {num_classes} classes in train.', expected="two classes"
@@ -156,10 +172,18 @@ def _task(task: str, labels: np.ndarray, schema: Schema) -> Task:
     return "binary" if num_classes <= 2 else "multiclass"
 
 
+def _cut(batches: Iterator[pa.RecordBatch], rows: int | None) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Numbered batches of at most so many rows."""
+    for start, batch in numbered(batches):
+        step = rows or max(batch.num_rows, 1)
+        for first in range(0, batch.num_rows, step):
+            yield start + first, batch.slice(first, step)
+
+
 def _image_transform(sizes: set[tuple[int, ...]], wanted: tuple[int, int] | None) -> ResizeImage:
     """The size and the colours, by the train images alone."""
     shapes = {size[:2] for size in sizes}
-    channels = max(size[2] for size in sizes)
+    channels = max((size[2] for size in sizes), default=3)
     if wanted:
         height, width = wanted
     elif len(shapes) == 1 and max(next(iter(shapes))) <= DEFAULT_IMAGE_SIZE:
@@ -169,24 +193,9 @@ def _image_transform(sizes: set[tuple[int, ...]], wanted: tuple[int, int] | None
     return ResizeImage(height, width, channels)
 
 
-def _spec(task: Task, transforms: Transforms, learnt: _Learnt, num_bins: int, num_train: int) -> Spec:
-    edges, num_indicators, vocabulary_sizes, image_shape = [], 0, [], None
-    for name, transform in transforms.features:
-        fitted: Any = transform
-        if name in learnt.samples:
-            encoded = fitted(np.concatenate(learnt.samples[name]))
-            present = encoded[:, 0][encoded[:, 1] == 0] if fitted.indicator else encoded[:, 0]
-            edges.append(_quantile_edges(present, num_bins))
-            num_indicators += fitted.indicator
-        elif name in learnt.counts:
-            vocabulary_sizes.append(fitted.size)
-        else:
-            image_shape = (fitted.height, fitted.width, fitted.channels)
-    target = transforms.target
-    num_classes = len(target.names) if isinstance(target, FittedClassIndex) else 1
-    return Spec(
-        task, num_classes, len(edges) + num_indicators, tuple(edges), tuple(vocabulary_sizes), image_shape, num_train
-    )
+def _edges(fitted: Any, sample: list[pa.Array], num_bins: int) -> tuple[float, ...]:
+    column = pa.concat_arrays(sample)
+    return _quantile_edges(fitted(column)[:, 0][np.asarray(column.is_valid())], num_bins)
 
 
 def _quantile_edges(values: np.ndarray, num_bins: int) -> tuple[float, ...]:
@@ -197,25 +206,14 @@ def _quantile_edges(values: np.ndarray, num_bins: int) -> tuple[float, ...]:
     return tuple(edges.tolist()) if len(edges) > 1 else ()
 
 
-def _encode(
-    rows_path: Path, sides: np.ndarray, transforms: Transforms, spec: Spec, directory: Path, reporter: Reporter
-) -> None:
-    counts = [int((sides == side).sum()) for side in range(len(SIDES))]
-    with reporter.bar("rows encoded", sum(counts)) as advance:
-        for side, name in enumerate(SIDES):
-            writer = StoreWriter(directory / name, counts[side], _columns(spec))
-            for batch in rows_of(stored_rows(rows_path), sides, side, _CHUNK_ROWS if spec.image_shape else None):
-                writer.append({**transforms.encode(batch), LABEL: transforms.encode_label(batch)})
-                advance(batch.num_rows)
-            writer.close()
-
-
 def _columns(spec: Spec) -> dict[str, tuple[str, tuple[int, ...]]]:
     columns: dict[str, tuple[str, tuple[int, ...]]] = {}
     if spec.num_numeric:
         columns["numeric"] = ("float32", (spec.num_numeric,))
     if spec.vocabulary_sizes:
         columns["categorical"] = ("int32", (len(spec.vocabulary_sizes),))
+    if spec.bags:
+        columns["bags"] = ("int32", (sum(bag.slots for bag in spec.bags),))
     if spec.image_shape:
         columns["image"] = ("uint8", spec.image_shape)
     columns[LABEL] = ("float32" if spec.task == "regression" else "int32", ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,7 +56,7 @@ class Store:
 
 
 class StoreWriter:
-    """Fills a store from front to back.
+    """Fills a store from front to back; written as plain files, so that memory stays flat.
 
     Args:
       directory: made if need be.
@@ -69,41 +68,28 @@ class StoreWriter:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory, self._num_rows, self._filled = directory, num_rows, 0
         self._forms = {name: [dtype, list(shape)] for name, (dtype, shape) in columns.items()}
-        self._maps = {name: _map(directory, name, num_rows, form, "w+") for name, form in self._forms.items()}
+        self._files = {name: (directory / f"{name}.bin").open("wb") for name in columns}
 
     def append(self, rows: Mapping[str, np.ndarray]) -> None:
         """Adds rows: every column [n, ...]."""
-        for name, column in self._maps.items():
-            column[self._filled : self._filled + len(rows[name])] = rows[name]
+        for name, (dtype, shape) in self._forms.items():
+            column = np.ascontiguousarray(rows[name], np.dtype(str(dtype)))
+            if list(column.shape[1:]) != shape:
+                raise ValueError(f"{self._directory}: a row of {name} is {list(column.shape[1:])}, expected {shape}")
+            self._files[name].write(column.data)
         self._filled += len(next(iter(rows.values())))
 
     def close(self) -> None:
         """Writes what is left, then the description that makes the store readable."""
+        for file in self._files.values():
+            file.close()
         if self._filled != self._num_rows:
             raise ValueError(f"{self._directory}: {self._filled} rows were written of {self._num_rows}")
-        for column in self._maps.values():
-            if isinstance(column, np.memmap):
-                column.flush()
         write_json(self._directory / "store.json", {"num_rows": self._num_rows, "columns": self._forms})
 
 
 def _map(directory: Path, name: str, num_rows: int, form: list[Any], mode: Any) -> np.ndarray:
     dtype, shape = form
-    path = directory / f"{name}.bin"
     if num_rows == 0 or 0 in shape:
-        path.touch()
         return np.empty((num_rows, *shape), dtype)  # an empty file cannot be mapped
-    if mode == "w+":
-        # Blocks are taken now: on a full disk this is an error here, and no bus error on a later write.
-        size = num_rows * int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        with path.open("wb") as handle:
-            _allocate(handle, size)
-        mode = "r+"
-    return np.memmap(path, dtype, mode, shape=(num_rows, *shape))
-
-
-def _allocate(handle: Any, size: int) -> None:
-    try:
-        os.posix_fallocate(handle.fileno(), 0, size)
-    except AttributeError:  # macOS
-        handle.truncate(size)
+    return np.memmap(directory / f"{name}.bin", dtype, mode, shape=(num_rows, *shape))

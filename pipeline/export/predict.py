@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from pipeline.data.images import probe
-from pipeline.data.schema import BadValue, Feature, Schema, convert
+from pipeline.data.convert import convert
+from pipeline.data.schema import Feature, Schema
 from pipeline.data.sources import Csv, Parquet
 from pipeline.data.sources.image_folder import ENDINGS
+from pipeline.data.sources.source import Source, refuse
 from pipeline.errors import ConfigError, DataError, did_you_mean
 from pipeline.export.publish import latest
-from pipeline.export.saved_model import ABOUT
+from pipeline.export.published import ABOUT
+from pipeline.export.raw import raw_column
 from pipeline.progress import Reporter
 from pipeline.runs import read_json, translate_os_errors
 
@@ -53,8 +55,8 @@ def predict(saved_model: Path, rows: Path, output: Path | None, reporter: Report
     serve = model.signatures["serving_default"]
     answered = []
     with reporter.bar("rows answered") as advance:
-        for batch, first_row, locate in _batches(rows, about):
-            columns = _raw(batch, about, first_row, locate)
+        for batch, place_of in _batches(rows, about):
+            columns = _raw(batch, about, place_of)
             arguments = {
                 column["argument"]: tf.constant(columns[column["name"]], column["dtype"]) for column in about["columns"]
             }
@@ -72,7 +74,8 @@ def predict(saved_model: Path, rows: Path, output: Path | None, reporter: Report
     return table
 
 
-def _batches(rows: Path, about: dict[str, Any]) -> Iterator[tuple[pa.RecordBatch, int, Any]]:
+def _batches(rows: Path, about: dict[str, Any]) -> Iterator[tuple[pa.RecordBatch, Callable[[int], str]]]:
+    """Rows to ask about, and where each row of the batch stands, for people."""
     images = [column["name"] for column in about["columns"] if column["kind"] == "image"]
     size = _IMAGE_BATCH_ROWS if images else _BATCH_ROWS
     if images and (rows.is_dir() or rows.suffix.lower() in ENDINGS):
@@ -80,17 +83,21 @@ def _batches(rows: Path, about: dict[str, Any]) -> Iterator[tuple[pa.RecordBatch
         if not files:
             raise DataError(f"{rows} holds no images.", expected=", ".join(ENDINGS))
         table = pa.table({images[0]: [str(file) for file in files]})
-        yield from ((batch, 0, lambda row: str(rows)) for batch in table.to_batches(max_chunksize=size))
+        yield from ((batch, lambda row: str(rows)) for batch in table.to_batches(max_chunksize=size))
         return
     source = Parquet(str(rows)) if rows.suffix.lower() in (".parquet", ".pq") else Csv(str(rows))
     first_row = 0
-    for large in source.batches():
+    for large in source.batches(refuse):
         for start in range(0, large.num_rows, size):
-            yield large.slice(start, size), first_row + start, source.locate
+            yield large.slice(start, size), partial(_place, source, first_row + start)
         first_row += large.num_rows
 
 
-def _raw(batch: pa.RecordBatch, about: dict[str, Any], first_row: int, locate: Any) -> dict[str, Any]:
+def _place(source: Source, first_row: int, row: int) -> str:
+    return str(source.places([first_row + row])[0])
+
+
+def _raw(batch: pa.RecordBatch, about: dict[str, Any], place_of: Callable[[int], str]) -> dict[str, np.ndarray]:
     names = batch.schema.names
     for column in about["columns"]:
         if column["name"] not in names:
@@ -100,44 +107,37 @@ def _raw(batch: pa.RecordBatch, about: dict[str, Any], first_row: int, locate: A
                 fix=did_you_mean(column["name"], names).strip() or None,
             )
     features = tuple(Feature(column["name"], column["kind"]) for column in about["columns"])
-    try:
-        typed = convert(batch, Schema(features[1:], features[0]))
-    except BadValue as bad:
-        raise DataError(
-            f'{locate(first_row + bad.row)}, column "{bad.column}": "{bad.value}" is not a number.', expected="a number"
-        ) from None
-    found: dict[str, Any] = {}
+    typed, bad = convert(batch, Schema(features[1:], features[0]))
+    if bad:
+        raise DataError(f'{place_of(bad[0].row)}, column "{bad[0].column}": "{bad[0].value}" is {bad[0].reason}.')
+    return {
+        column["name"]: raw_column(
+            typed.column(column["name"]),
+            column["dtype"],
+            is_image=column["kind"] == "image",
+            separator=column.get("separator", "|"),
+        )
+        for column in about["columns"]
+    }
+
+
+def _name_bad_image(columns: dict[str, np.ndarray], batch: pa.RecordBatch, about: dict[str, Any]) -> None:
+    """The decoder does not say which image it refused, so each is tried again alone."""
+    import tensorflow as tf
+
     for column in about["columns"]:
-        values = typed.column(column["name"])
-        if column["kind"] == "numeric":
-            with np.errstate(over="ignore"):
-                found[column["name"]] = np.asarray(values.to_numpy(zero_copy_only=False), np.float64).astype(
-                    column["dtype"]
-                )
-        elif column["kind"] == "categorical":
-            found[column["name"]] = pc.fill_null(values, "").to_pylist()
-        else:
-            found[column["name"]] = [_image_bytes(value) for value in values.to_pylist()]
-    return found
-
-
-def _name_bad_image(columns: dict[str, Any], batch: pa.RecordBatch, about: dict[str, Any]) -> None:
-    """The decoder does not say which image it refused."""
-    for column in about["columns"]:
-        if column["kind"] == "image":
-            for path, encoded in zip(batch.column(column["name"]).to_pylist(), columns[column["name"]], strict=True):
-                probe(path if isinstance(path, str) else encoded)
-
-
-def _image_bytes(value: Any) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    try:
-        return Path(str(value)).read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"The image {value} cannot be read: {error.strerror}.", expected="a path to a JPEG or PNG"
-        ) from error
+        if column["kind"] != "image":
+            continue
+        for row, image in enumerate(columns[column["name"]]):
+            try:
+                if image:
+                    tf.io.decode_image(image, expand_animations=False)
+            except tf.errors.InvalidArgumentError as error:
+                value = batch.column(column["name"])[row].as_py()
+                name = value if isinstance(value, str) else f'The image in "{column["name"]}"'
+                raise DataError(
+                    f"{name} cannot be decoded: {error.message.split(' [Op:')[0]}", expected="a whole JPEG or PNG"
+                ) from error
 
 
 def _answer(batch: pa.RecordBatch, outputs: dict[str, np.ndarray], about: dict[str, Any]) -> pa.RecordBatch:

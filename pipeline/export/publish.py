@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import ExportError
-from pipeline.export.saved_model import ABOUT
+from pipeline.export.published import ABOUT, versions
 from pipeline.runs import publish_directory, read_json, translate_os_errors
 
 _TEMPORARY = ".tmp-"
@@ -43,12 +43,6 @@ def published(directory: Path, fingerprint: str) -> Path | None:
             if read_json(directory / str(version) / "manifest.json").get("fingerprint") == fingerprint:
                 return directory / str(version)
     return None
-
-
-def versions(directory: Path) -> list[int]:
-    """The versions that exist."""
-    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
-    return [int(name) for name in names if name.isdigit()]
 
 
 def latest(path: Path) -> Path:

@@ -17,12 +17,13 @@ import tensorflow as tf
 
 from pipeline.data.store import LABEL
 from pipeline.data.transforms import Transforms
+from pipeline.data.transforms.tags import FittedTags
 from pipeline.data.transforms.target import FittedClassIndex
+from pipeline.export.raw import raw_column
+from pipeline.export.published import ABOUT
 from pipeline.models.outputs import scores
 from pipeline.runs import write_json
 from pipeline.spec import Spec
-
-ABOUT = Path("assets.extra") / "pipeline.json"
 
 
 def write_saved_model(
@@ -32,8 +33,10 @@ def write_saved_model(
 
     Its signature `serving_default` takes one tensor [rows] a column, named like it with every character that
     an argument cannot have replaced by `_`: numbers as float32 (float64 where float32 would lose what
-    distinguishes the values), categories and encoded images as strings. NaN, "" and "?" are missing. It gives
-    `probabilities` float32 [rows, classes] and `label` [rows], or `prediction` float32 [rows].
+    distinguishes the values), all else as strings: categories and text as they are, times in ISO 8601 (see
+    `parse_iso_time`), tags joined by their column's separator, images as the bytes of a JPEG or PNG. NaN, "" and "?"
+    are missing, and so is a time that cannot be read. It gives `probabilities` float32 [rows, classes] and `label`
+    [rows], or `prediction` float32 [rows].
 
     Args:
       model: trained.
@@ -41,6 +44,7 @@ def write_saved_model(
       transforms: fitted.
       directory: to write into.
       about: kept beside it in `assets.extra/pipeline.json`; `kinds` gives each column's kind.
+        The separator of tags is added.
     """
     about = dict(about)
     names = [name for name, _ in transforms.features]
@@ -66,7 +70,14 @@ def write_saved_model(
     tf.saved_model.save(module, str(directory), signatures={"serving_default": module.serve}, options=options)
     kinds = about.pop("kinds")
     columns = [
-        {"name": name, "argument": arguments[name], "dtype": dtypes[name], "kind": kinds[name]} for name in names
+        {
+            "name": name,
+            "argument": arguments[name],
+            "dtype": fitted.dtype,
+            "kind": kinds[name],
+            **separator_of(fitted),
+        }
+        for name, fitted in transforms.features
     ]
     (directory / ABOUT).parent.mkdir(exist_ok=True)
     write_json(directory / ABOUT, {**about, "columns": columns})
@@ -110,22 +121,18 @@ def argument_names(columns: Sequence[str]) -> dict[str, str]:
 
 
 def raw_columns(batch: Any, transforms: Transforms) -> dict[str, np.ndarray]:
-    """Stored rows as a client would send them: missing numbers as NaN, missing text as "", images as bytes."""
-    found = {}
-    for name, dtype in transforms.signature().items():
-        column = batch.column(name)
-        if dtype == "string":
-            found[name] = np.asarray([_bytes(value, name, transforms) for value in column.to_pylist()], object)
-        else:
-            with np.errstate(over="ignore"):
-                found[name] = np.asarray(column.to_numpy(zero_copy_only=False), np.float64).astype(dtype)
-    return found
+    """Stored rows as a client would send them, see `raw_column`; by column name.
+
+    Args:
+      batch: a record batch of stored rows.
+      transforms: fitted on such rows.
+    """
+    return {
+        name: raw_column(batch.column(name), fitted.dtype, is_image=fitted.part == "image", **separator_of(fitted))
+        for name, fitted in transforms.features
+    }
 
 
-def _bytes(value: Any, name: str, transforms: Transforms) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if value is None:
-        return b""
-    is_image = type(dict(transforms.features)[name]).__name__ == "ResizeImage"
-    return Path(value).read_bytes() if is_image else str(value).encode()
+def separator_of(fitted: Any) -> dict[str, str]:
+    """`{"separator": ...}` of a column of tags, nothing of another."""
+    return {"separator": fitted.separator} if isinstance(fitted, FittedTags) else {}

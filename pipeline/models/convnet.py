@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from pipeline.errors import ConfigError
-from pipeline.models.embeddings import inputs
+from pipeline.models.embeddings import embed_columns, inputs
 from pipeline.models.regularization import dropout as drop
 from pipeline.models.regularization import kernel
 from pipeline.spec import Spec
@@ -28,11 +28,14 @@ def convnet(
 ) -> keras.Model:
     """Blocks of 3x3 convolutions with BatchNorm and ReLU, each block half the size and up to twice the channels.
 
+    Columns beside the image pass a hidden layer of their own, and one together with what the convolutions found.
+
     Args:
       spec: what the data look like; it must have an image.
       width: channels of the first block, doubled block by block up to four times.
       depth: convolutions in a block.
-      dropout: rate of whole channels after each convolution but the first, and of units before the output.
+      dropout: rate of whole channels after each convolution of a block, of units after the last one and after each
+        hidden layer.
       l1, l2: penalties on every kernel.
 
     Returns:
@@ -48,8 +51,20 @@ def convnet(
     if spec.image_shape is None:
         raise ConfigError('"model.name" is convnet, but the data hold no image.', fix='Use model.name = "mlp".')
     features = inputs(spec)
-    side = min(spec.image_shape[:2])
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(features["image"])
+    x = drop(_trunk(features["image"], width, depth, dropout, l1, l2), dropout)
+    columns = embed_columns(features, spec)
+    if columns:
+        beside = keras.layers.Concatenate()(columns) if len(columns) > 1 else columns[0]
+        x = keras.layers.Concatenate()([x, _hidden(beside, 4 * width, dropout, l1, l2)])
+        x = _hidden(x, 4 * width, dropout, l1, l2)
+    output = keras.layers.Dense(spec.num_outputs, kernel_regularizer=kernel(l1, l2), name="output")(x)
+    return keras.Model(features, output, name="convnet")
+
+
+def _trunk(image: keras.KerasTensor, width: int, depth: int, dropout: float, l1: float, l2: float) -> keras.KerasTensor:
+    """uint8 [rows, height, width, channels] -> float32 [rows, channels of the last block]."""
+    side = min(image.shape[1:3])
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     if side >= _LARGE_SIDE:
         x = _convolution(x, width, l1, l2, stride=2)
         side //= 2
@@ -62,10 +77,14 @@ def convnet(
         x = keras.layers.MaxPooling2D()(x)
         side //= 2
         channels = min(2 * channels, 4 * width)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    x = drop(x, dropout)
-    output = keras.layers.Dense(spec.num_outputs, kernel_regularizer=kernel(l1, l2), name="output")(x)
-    return keras.Model({"image": features["image"]}, output, name="convnet")
+    return keras.layers.GlobalAveragePooling2D()(x)
+
+
+def _hidden(x: keras.KerasTensor, units: int, dropout: float, l1: float, l2: float) -> keras.KerasTensor:
+    x = keras.layers.Dense(units, activation="relu", kernel_initializer="he_normal", kernel_regularizer=kernel(l1, l2))(
+        x
+    )
+    return drop(x, dropout)
 
 
 def _convolution(x: keras.KerasTensor, channels: int, l1: float, l2: float, stride: int = 1) -> keras.KerasTensor:

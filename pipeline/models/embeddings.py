@@ -1,4 +1,4 @@
-"""Numbers and categories as vectors, in front of a network."""
+"""Columns of every kind as vectors, in front of a network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from pipeline.models.bags import embed_bags
 from pipeline.spec import Spec
 
 
@@ -70,6 +71,28 @@ def embed_categories(x: keras.KerasTensor, vocabulary_sizes: Sequence[int]) -> l
     ]
 
 
+def embed_columns(
+    features: dict[str, keras.KerasTensor], spec: Spec, *, piecewise: bool = True
+) -> list[keras.KerasTensor]:
+    """The vectors of all columns that are no images, [rows, width] each; none where there are no such columns.
+
+    Args:
+      features: of `inputs`.
+      spec: of the same data.
+      piecewise: whether numbers also come as a piecewise-linear encoding.
+    """
+    found = []
+    if "numeric" in features:
+        found.append(features["numeric"])
+        if piecewise and any(spec.edges):
+            found.append(PiecewiseLinear(spec.edges, name="piecewise")(features["numeric"]))
+    if "categorical" in features:
+        found += embed_categories(features["categorical"], spec.vocabulary_sizes)
+    if "bags" in features:
+        found += embed_bags(features["bags"], spec.bags)
+    return found
+
+
 def inputs(spec: Spec) -> dict[str, keras.KerasTensor]:
     """The Keras inputs of a model over the features of `spec`."""
     found = {}
@@ -77,6 +100,8 @@ def inputs(spec: Spec) -> dict[str, keras.KerasTensor]:
         found["numeric"] = keras.Input((spec.num_numeric,), dtype="float32", name="numeric")
     if spec.vocabulary_sizes:
         found["categorical"] = keras.Input((len(spec.vocabulary_sizes),), dtype="int32", name="categorical")
+    if spec.bags:
+        found["bags"] = keras.Input((sum(bag.slots for bag in spec.bags),), dtype="int32", name="bags")
     if spec.image_shape:
         found["image"] = keras.Input(spec.image_shape, dtype="uint8", name="image")
     return found

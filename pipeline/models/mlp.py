@@ -1,10 +1,10 @@
-"""The multilayer perceptron for tables."""
+"""The multilayer perceptron for tables and for text."""
 
 from __future__ import annotations
 
 import keras
 
-from pipeline.models.embeddings import PiecewiseLinear, embed_categories, inputs
+from pipeline.models.embeddings import embed_columns, inputs
 from pipeline.models.regularization import dropout as drop
 from pipeline.models.regularization import kernel
 from pipeline.spec import Spec
@@ -20,7 +20,9 @@ def mlp(
     l2: float = 0.0,
     piecewise: bool = True,
 ) -> keras.Model:
-    """Dense layers with ReLU over all features; numbers embedded by their quantiles, categories by trained vectors.
+    """Dense layers with ReLU over all features, each of them embedded first.
+
+    Numbers are embedded by their quantiles, categories, tags and the words of texts by trained vectors.
 
     Args:
       spec: what the data look like. An image is taken as its pixels.
@@ -41,13 +43,7 @@ def mlp(
       (None, 1)
     """
     features = inputs(spec)
-    parts = []
-    if "numeric" in features:
-        parts.append(features["numeric"])
-        if piecewise and any(spec.edges):
-            parts.append(PiecewiseLinear(spec.edges, name="piecewise")(features["numeric"]))
-    if "categorical" in features:
-        parts += embed_categories(features["categorical"], spec.vocabulary_sizes)
+    parts = embed_columns(features, spec, piecewise=piecewise)
     if "image" in features:
         pixels = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(features["image"])
         parts.append(keras.layers.Flatten()(pixels))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.kinds import Kind
+from pipeline.data.sources.png import encode_png
+from pipeline.data.sources.source import OnReject, Place
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.hashing import FileHashes
 
@@ -29,15 +31,14 @@ class ScikitLearn:
 
     Example:
       >>> from pipeline.data.sources import ScikitLearn
-      >>> next(ScikitLearn("iris").batches()).num_rows
+      >>> from pipeline.data.sources.source import refuse
+      >>> next(ScikitLearn("iris").batches(refuse)).num_rows
       150
     """
 
     dataset: str
     label: str | None = "target"
     as_images: bool = False
-
-    categorical = ()
 
     def __post_init__(self) -> None:
         if self.dataset not in DATASETS:
@@ -52,29 +53,30 @@ class ScikitLearn:
             object.__setattr__(self, "label", "target")
 
     @property
-    def images(self) -> tuple[str, ...]:
+    def kinds(self) -> dict[str, Kind]:
         """The image column, if there is one."""
-        return ("image",) if self.as_images else ()
+        return {"image": "image"} if self.as_images else {}
 
     def fingerprint(self, hashes: FileHashes) -> str:
         """The name and the version of scikit-learn: the data cannot change without it."""
         return f"sklearn-{importlib.metadata.version('scikit-learn')}-{self.dataset}-{self.as_images}-{self.label}"
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, on_reject: OnReject) -> Iterator[pa.RecordBatch]:
         """One record batch."""
         import sklearn.datasets
 
         bunch: Any = getattr(sklearn.datasets, f"load_{self.dataset}")()
         if self.as_images:
-            columns = {"image": pa.array([_png(image) for image in bunch.images], pa.binary())}
+            # Grey levels 0 to 16.
+            columns = {"image": encode_png(np.round(bunch.images * (255 / 16)).astype(np.uint8))}
         else:
             columns = {str(name): pa.array(bunch.data[:, i]) for i, name in enumerate(bunch.feature_names)}
         columns[str(self.label)] = _label(bunch)
         yield pa.RecordBatch.from_pydict(columns)
 
-    def locate(self, row: int) -> str:
-        """`"digits, row 17"`, counted from 1."""
-        return f"{self.dataset}, row {row + 1}"
+    def places(self, rows: Sequence[int]) -> list[Place]:
+        """The name of the data set, and the number of the row, from 1."""
+        return [Place(self.dataset, row + 1) for row in rows]
 
 
 def _label(bunch: Any) -> pa.Array:
@@ -82,12 +84,3 @@ def _label(bunch: Any) -> pa.Array:
     if names is None or np.issubdtype(np.asarray(names).dtype, np.number):
         return pa.array(bunch.target)
     return pa.array([str(names[index]) for index in bunch.target])
-
-
-def _png(image: np.ndarray) -> bytes:
-    """Grey levels 0 to 16 as an 8-bit PNG, lossless up to the scale."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.round(image * (255 / 16)).astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.transforms.date_time_parts import FittedDateTimeParts
+from pipeline.data.transforms.hashed_text import FittedHashedText
 from pipeline.data.transforms.resize_image import ResizeImage
-from pipeline.data.transforms.standardize import Standardized
+from pipeline.data.transforms.standardize import Standardized, floats_of
+from pipeline.data.transforms.tags import FittedTags
 from pipeline.data.transforms.target import FittedClassIndex, ScaledTarget
 from pipeline.data.transforms.vocabulary import FittedVocabulary
+from pipeline.spec import Spec, Task
 
-Fitted = Standardized | FittedVocabulary | ResizeImage
 Target = FittedClassIndex | ScaledTarget
 
-_FITTED: dict[str, Any] = {
-    kind.__name__: kind for kind in (Standardized, FittedVocabulary, ResizeImage, FittedClassIndex, ScaledTarget)
-}
+_FEATURES = (Standardized, FittedVocabulary, FittedDateTimeParts, FittedTags, FittedHashedText, ResizeImage)
+_FITTED: dict[str, Any] = {kind.__name__: kind for kind in (*_FEATURES, FittedClassIndex, ScaledTarget)}
+
+
+class Fitted(Protocol):
+    """What every fitted transform of a feature is."""
+
+    @property
+    def part(self) -> str:
+        """The part of the batch that its columns go to: numeric, categorical, bags or image."""
+
+    @property
+    def dtype(self) -> str:
+        """Of the raw column when serving: float32, float64 or string."""
+
+    def __call__(self, column: pa.Array) -> np.ndarray:
+        """Encodes a stored column [rows]."""
+
+    def layer(self) -> Any:
+        """A `tf.Module` that encodes the raw column: `dtype` [rows] -> the same as above, bit for bit."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +58,8 @@ class Transforms:
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """The features of a batch of stored rows, as the model takes them (see `pipeline.spec.Spec`)."""
-        parts = {
-            "numeric": [(name, _floats(batch.column(name))) for name, _ in self._of(Standardized)],
-            "categorical": [(name, batch.column(name)) for name, _ in self._of(FittedVocabulary)],
-            "image": [(name, batch.column(name).to_pylist()) for name, _ in self._of(ResizeImage)],
-        }
-        fitted = dict(self.features)
-        encoded = {part: [fitted[name](values) for name, values in columns] for part, columns in parts.items()}
-        return {part: _JOIN[part](columns, np) for part, columns in encoded.items() if columns}
+        parts = {part: [transform(batch.column(name)) for name, transform in self._of(part)] for part in _JOIN}
+        return {part: _JOIN[part](columns, np) for part, columns in parts.items() if columns}
 
     def encode_label(self, batch: pa.RecordBatch) -> np.ndarray:
         """The label of a batch of stored rows, as the model is trained on it."""
@@ -63,21 +77,41 @@ class Transforms:
                 _.layers = {f"layer_{place}": fitted.layer() for place, (_name, fitted) in enumerate(self.features)}
 
             def __call__(_, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-                parts: dict[str, list[tf.Tensor]] = {"numeric": [], "categorical": [], "image": []}
+                parts: dict[str, list[tf.Tensor]] = {part: [] for part in _JOIN}
                 for place, (name, fitted) in enumerate(self.features):
-                    parts[_PART[type(fitted)]].append(_.layers[f"layer_{place}"](columns[name]))
+                    parts[fitted.part].append(_.layers[f"layer_{place}"](columns[name]))
                 return {part: _JOIN[part](encoded, _TensorFlow) for part, encoded in parts.items() if encoded}
 
         return Serving()
 
     def signature(self) -> dict[str, str]:
         """The dtype of each raw column when serving: float32, float64 or string."""
-        return {name: fitted.dtype if isinstance(fitted, Standardized) else "string" for name, fitted in self.features}
+        return {name: fitted.dtype for name, fitted in self.features}
+
+    def spec(self, task: Task, num_train: int, edges: Mapping[str, tuple[float, ...]]) -> Spec:
+        """What a model must know of the batches that `encode` makes.
+
+        Args:
+          task: binary, multiclass or regression.
+          num_train: rows of train.
+          edges: quantile edges of the first encoded column of every `numeric` feature, by name.
+        """
+        images = [fitted.shape for _, fitted in self._of("image")]
+        return Spec(
+            task,
+            num_classes=len(self.target.names) if isinstance(self.target, FittedClassIndex) else 1,
+            num_numeric=sum(fitted.width for _, fitted in self._of("numeric")),
+            edges=tuple(edges[name] for name, _ in self._of("numeric")),
+            vocabulary_sizes=tuple(fitted.size for _, fitted in self._of("categorical")),
+            image_shape=(*images[0][:2], sum(shape[2] for shape in images)) if images else None,
+            num_train=num_train,
+            bags=tuple(fitted.bag for _, fitted in self._of("bags")),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` is the inverse."""
         return {
-            "features": [[name, type(fitted).__name__, asdict(fitted)] for name, fitted in self.features],
+            "features": [[name, type(fitted).__name__, asdict(cast(Any, fitted))] for name, fitted in self.features],
             "label": self.label,
             "target": [type(self.target).__name__, asdict(self.target)],
         }
@@ -88,13 +122,13 @@ class Transforms:
         features = tuple((name, _restore(kind, state)) for name, kind, state in value["features"])
         return Transforms(features, value["label"], _restore(*value["target"]))
 
-    def _of(self, kind: type) -> Iterable[tuple[str, Any]]:
-        return ((name, fitted) for name, fitted in self.features if isinstance(fitted, kind))
+    def _of(self, part: str) -> list[tuple[str, Any]]:
+        return [(name, fitted) for name, fitted in self.features if fitted.part == part]
 
 
 def labels_of(column: pa.Array) -> np.ndarray:
     """A stored label column as float64 with NaN, or as text (object) with None. [rows]"""
-    return _floats(column) if pa.types.is_floating(column.type) else np.asarray(column.to_pylist(), object)
+    return floats_of(column) if pa.types.is_floating(column.type) else np.asarray(column.to_pylist(), object)
 
 
 class _TensorFlow:
@@ -108,25 +142,17 @@ class _TensorFlow:
 
 
 def _join_numeric(columns: list[Any], library: Any) -> Any:
-    """All standardized values first, then the indicators: a model embeds the former by their quantiles."""
-    indicators = [column[:, 1:] for column in columns if column.shape[1] == 2]
-    return library.concatenate([column[:, :1] for column in columns] + indicators, axis=1)
+    """All standardized values first, then what else there is: a model embeds the former by their quantiles."""
+    others = [column[:, 1:] for column in columns if column.shape[1] > 1]
+    return library.concatenate([column[:, :1] for column in columns] + others, axis=1)
 
 
-def _join_categorical(columns: list[Any], library: Any) -> Any:
-    return library.concatenate(columns, axis=1)
+def _join(columns: list[Any], library: Any) -> Any:
+    """Side by side; images by their channels."""
+    return library.concatenate(columns, axis=-1)
 
 
-def _join_image(columns: list[Any], library: Any) -> Any:
-    return columns[0]
-
-
-_JOIN = {"numeric": _join_numeric, "categorical": _join_categorical, "image": _join_image}
-_PART: dict[type, str] = {Standardized: "numeric", FittedVocabulary: "categorical", ResizeImage: "image"}
-
-
-def _floats(column: pa.Array) -> np.ndarray:
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+_JOIN = {"numeric": _join_numeric, "categorical": _join, "bags": _join, "image": _join}
 
 
 def _restore(kind: str, state: dict[str, Any]) -> Any:

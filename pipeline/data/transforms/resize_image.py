@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.errors import DataError
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 class ResizeImage:
     """JPEG or PNG bytes to uint8 pixels: decoded, then resized bilinearly with antialiasing.
 
-    Training and serving run the same TensorFlow operations, decoder included.
+    Training and serving run the same TensorFlow operations, decoder included. A missing image (null, or empty bytes)
+    becomes black.
 
     Args:
       height, width: in pixels.
@@ -28,12 +30,19 @@ class ResizeImage:
     height: int
     width: int
     channels: int
+    part: ClassVar[str] = "image"
+    dtype: ClassVar[str] = "string"
 
-    def __call__(self, images: Sequence[str] | Sequence[bytes]) -> np.ndarray:
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.height, self.width, self.channels
+
+    def __call__(self, column: pa.Array) -> np.ndarray:
         """Encodes a column.
 
         Args:
-          images: paths (str) or encoded images (bytes).
+          column: paths (string) or encoded images (binary), null where missing.
 
         Returns:
           uint8 [rows, height, width, channels].
@@ -43,18 +52,21 @@ class ResizeImage:
         """
         import tensorflow as tf
 
-        paths = len(images) > 0 and isinstance(images[0], str)
+        paths = not _is_binary(column.type)
+        present = {row: image for row, image in enumerate(column.to_pylist()) if image}
+        rows, images = list(present), list(present.values())
 
         def decode(image: tf.Tensor) -> tf.Tensor:
             return self.decode(tf.io.read_file(image) if paths else image)
 
         dataset = tf.data.Dataset.from_tensor_slices(tf.constant(images, tf.string))
-        pixels = np.empty((len(images), self.height, self.width, self.channels), np.uint8)
+        pixels = np.zeros((len(column), *self.shape), np.uint8)
         try:
-            for row, image in enumerate(dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()):
+            decoded = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
+            for row, image in zip(rows, decoded, strict=True):
                 pixels[row] = image
         except tf.errors.OpError as error:
-            raise _name_culprit(images, decode, error) from error
+            raise _name_culprit(images, rows, decode, error) from error
         return pixels
 
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
@@ -70,21 +82,30 @@ class ResizeImage:
         """The same for a batch when serving: string [rows] -> uint8 [rows, height, width, channels]."""
         import tensorflow as tf
 
+        def decode(image: tf.Tensor) -> tf.Tensor:
+            missing = tf.strings.length(image) == 0
+            return tf.cond(missing, lambda: tf.zeros(self.shape, tf.uint8), lambda: self.decode(image))
+
         class Layer(tf.Module):
             """The serving form."""
 
             def __call__(_, values: tf.Tensor) -> tf.Tensor:
-                signature = tf.TensorSpec([self.height, self.width, self.channels], tf.uint8)
-                return tf.map_fn(self.decode, values, fn_output_signature=signature)
+                return tf.map_fn(decode, values, fn_output_signature=tf.TensorSpec(self.shape, tf.uint8))
 
         return Layer()
 
 
-def _name_culprit(images: Sequence[str] | Sequence[bytes], decode: Any, error: Exception) -> DataError:
+def _is_binary(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _name_culprit(
+    images: Sequence[str] | Sequence[bytes], rows: Sequence[int], decode: Any, error: Exception
+) -> DataError:
     """The decoder does not say which image it refused, so each is tried again alone."""
     import tensorflow as tf
 
-    for row, image in enumerate(images):
+    for row, image in zip(rows, images, strict=True):
         try:
             decode(tf.constant(image))
         except tf.errors.OpError as refused:

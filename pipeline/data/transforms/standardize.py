@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.data.statistics import Moments
 
@@ -25,7 +26,7 @@ class Standardize:
 
     def fit(self, statistics: Moments) -> Standardized:
         """From the moments of the column on train. A constant column is sent to 0, whatever comes later."""
-        deviation = float(np.sqrt(statistics.variance))
+        deviation = statistics.standard_deviation
         largest = max(abs(statistics.minimum), abs(statistics.maximum))
         # Below the rounding of the values themselves, a spread is noise.
         constant = deviation <= largest * 1e-12
@@ -52,16 +53,23 @@ class Standardized:
     scale: float
     indicator: bool
     dtype: str
+    part: ClassVar[str] = "numeric"
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return 1 + self.indicator
+
+    def __call__(self, column: pa.Array) -> np.ndarray:
         """Encodes a column.
 
         Args:
-          values: float [rows], NaN where missing.
+          column: float64 [rows], null or NaN where missing.
 
         Returns:
           float32 [rows, 1], or [rows, 2] with the indicator.
         """
+        values = floats_of(column)
         with np.errstate(over="ignore"):  # beyond the range of float32 is not finite: missing, as in serving
             raw = values.astype(self.dtype).astype(np.float64)
         missing = ~np.isfinite(raw)
@@ -85,3 +93,8 @@ class Standardized:
                 return tf.cast(tf.stack(columns, axis=1), tf.float32)
 
         return Layer()
+
+
+def floats_of(column: pa.Array) -> np.ndarray:
+    """A stored numeric column as float64 [rows], NaN where missing."""
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.data.statistics import Moments
 from pipeline.errors import DataError
@@ -24,7 +26,7 @@ class ClassIndex:
         Raises:
           DataError: there are fewer than two classes.
         """
-        values = sorted(set(labels.tolist()))
+        values = sorted(pa.array(labels).unique().to_pylist())
         if len(values) < 2:
             raise DataError(
                 f'The label has one class in train: "{_text(values[0]) if values else "none"}".',
@@ -49,8 +51,12 @@ class FittedClassIndex:
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
         """int32 [rows]; `UNKNOWN_CLASS` for a class that train never showed."""
-        index = {name: place for place, name in enumerate(self.names)}
-        return np.asarray([index.get(_text(label), UNKNOWN_CLASS) for label in labels], np.int32)
+        if labels.dtype.kind == "f":  # the names are in the order of their numbers
+            known = np.asarray([float(name) for name in self.names])
+            places = np.minimum(np.searchsorted(known, labels), len(known) - 1)
+            return np.where(known[places] == labels, places, UNKNOWN_CLASS).astype(np.int32)
+        found = pc.index_in(pa.array(labels, pa.string()), value_set=pa.array(self.names, pa.string()))
+        return np.asarray(found.fill_null(UNKNOWN_CLASS), np.int32)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class ScaleTarget:
           DataError: all are equal.
         """
         moments = Moments.of(labels)
-        deviation = float(np.sqrt(moments.variance))
+        deviation = moments.standard_deviation
         if deviation <= 1e-12 * max(abs(moments.minimum), abs(moments.maximum)):
             raise DataError(f"The label is {moments.mean:g} in every train row.", expected="a label that varies")
         return ScaledTarget(moments.mean, deviation)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.data.schema import MISSING
+from pipeline.data.missing import MISSING
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,6 +41,8 @@ class FittedVocabulary:
     """0 for missing, 1 for unknown, from 2 the tokens by falling frequency."""
 
     tokens: tuple[str, ...]
+    part: ClassVar[str] = "categorical"
+    dtype: ClassVar[str] = "string"
 
     @property
     def size(self) -> int:
@@ -48,12 +50,18 @@ class FittedVocabulary:
         return FIRST_INDEX + len(self.tokens)
 
     def __call__(self, values: pa.Array) -> np.ndarray:
-        """Encodes a column of normalized text: int32 [rows, 1]."""
+        """Encodes a column of normalized text, as it is or as a dictionary: int32 [rows, 1]."""
+        if pa.types.is_dictionary(values.type):  # each distinct value is looked up once
+            places = np.asarray(pc.fill_null(values.indices, -1))
+            return np.append(self._indices(values.dictionary), np.int32(MISSING_INDEX))[places][:, None]
+        return self._indices(values)[:, None]
+
+    def _indices(self, values: pa.Array) -> np.ndarray:
         found = pc.index_in(values, value_set=pa.array(self.tokens, pa.string()), skip_nulls=True)
         known = np.asarray(pc.fill_null(found, -1), np.int32)
         indices = np.where(known < 0, UNKNOWN_INDEX, known + FIRST_INDEX)
         indices[np.asarray(values.is_null())] = MISSING_INDEX
-        return indices.astype(np.int32)[:, None]
+        return indices.astype(np.int32)
 
     def layer(self) -> Any:
         """The same in TensorFlow, raw text included: string [rows] -> int32 [rows, 1]."""
@@ -67,11 +75,11 @@ class FittedVocabulary:
         class Layer(tf.Module):
             """The serving form; the table is an attribute, so that a SavedModel takes it along."""
 
-            def __init__(self) -> None:
+            def __init__(_) -> None:
                 super().__init__()
-                self.table = tf.lookup.StaticHashTable(entries, default_value=UNKNOWN_INDEX)
+                _.table = tf.lookup.StaticHashTable(entries, default_value=UNKNOWN_INDEX)
 
-            def __call__(self, values: tf.Tensor) -> tf.Tensor:
-                return self.table.lookup(tf.strings.strip(values))[:, tf.newaxis]
+            def __call__(_, values: tf.Tensor) -> tf.Tensor:
+                return _.table.lookup(tf.strings.strip(values))[:, tf.newaxis]
 
         return Layer()

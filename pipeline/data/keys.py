@@ -1,0 +1,96 @@
+"""A row's content as one 64-bit number: how twins are found, and how a row is known again in another file.
+
+The hashes of the columns are added up, so neither the order of the columns nor how a value was stored changes a key.
+Mixing is the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014);
+text goes through BLAKE2b. Two different rows share a key with probability 2**-64.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_MISSING = np.uint64(0x9E3779B97F4A7C15)
+
+
+def row_keys(batch: pa.RecordBatch, columns: Iterable[str]) -> np.ndarray:
+    """The key of each row.
+
+    Args:
+      batch: stored columns (see `pipeline.data.schema`).
+      columns: those that make up a row.
+
+    Returns:
+      uint64 [rows].
+
+    Example:
+      >>> batch = pa.RecordBatch.from_pydict({"a": [1.0, 1.0, None], "b": ["x", "x", "x"]})
+      >>> keys = row_keys(batch, ["a", "b"])
+      >>> bool(keys[0] == keys[1]), bool(keys[0] == keys[2]), bool((keys == row_keys(batch, ["b", "a"])).all())
+      (True, False, True)
+    """
+    keys = np.zeros(batch.num_rows, np.uint64)
+    for name in columns:
+        keys += mix(_bits(batch.column(name)) ^ text_key(name))
+    return keys
+
+
+def mix(bits: np.ndarray) -> np.ndarray:
+    """Spreads the bits of numbers over all 64; uint64 [n], changed in place."""
+    bits ^= bits >> np.uint64(30)
+    bits *= _FIRST
+    bits ^= bits >> np.uint64(27)
+    bits *= _SECOND
+    bits ^= bits >> np.uint64(31)
+    return bits
+
+
+@functools.lru_cache(1 << 17)
+def text_key(text: str) -> np.uint64:
+    """The hash of one text; remembered, since categories come again in every batch."""
+    return bytes_key(text.encode())
+
+
+def bytes_key(data: bytes) -> np.uint64:
+    """The hash of bytes."""
+    return np.uint64(int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little"))
+
+
+def _bits(column: pa.Array) -> np.ndarray:
+    """A number for each value, equal for equal values: uint64 [rows], a new array."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        encoded = column.dictionary_encode()
+        if len(encoded.dictionary) <= len(column) // 2:  # categories; not sentences, each of which comes once
+            column, kind = encoded, encoded.type
+    if pa.types.is_dictionary(kind):
+        codes = np.asarray(column.indices.fill_null(len(column.dictionary)), np.int64)
+        keys = [_MISSING if value is None else text_key(str(value)) for value in column.dictionary.to_pylist()]
+        return np.asarray([*keys, _MISSING], np.uint64)[codes]
+    if pa.types.is_floating(kind):
+        values = np.asarray(column.to_numpy(zero_copy_only=False), np.float64) + 0.0  # -0.0 is 0.0
+        values[np.isnan(values)] = np.nan  # one NaN of the many
+        return values.view(np.uint64)
+    if pa.types.is_uint64(kind):
+        return np.array(column.fill_null(0), np.uint64)
+    if pa.types.is_timestamp(kind):
+        bits = np.asarray(column.cast(pa.int64()).fill_null(np.iinfo(np.int64).min), np.int64).view(np.uint64)
+        return bits.copy()
+    return _hashed(column.to_pylist())
+
+
+def _hashed(values: list[Any]) -> np.ndarray:
+    return np.fromiter((_MISSING if value is None else _of(value) for value in values), np.uint64, len(values))
+
+
+def _of(value: Any) -> np.uint64:
+    if isinstance(value, str):
+        return bytes_key(value.encode())
+    return bytes_key(value) if isinstance(value, bytes) else bytes_key(json.dumps(value).encode())
