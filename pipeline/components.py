@@ -48,6 +48,13 @@ def source_of(config: Config) -> Source:
     component: Component = config.source
     if component.name == "auto":
         component = component.model_copy(update={"name": kind_of_path(component.arguments.get("path"))})
+    arguments = component.arguments
+    if component.name.lower() == "tfds" and "path" in arguments:  # a folder of prepared data, beside the config
+        arguments["dataset"] = arguments.pop("path")
+        component = Component(name=component.name, **arguments)
+    if component.name == "Tfds" and "path" in component.arguments:  # a folder of prepared data
+        arguments = {"dataset" if key == "path" else key: value for key, value in component.arguments.items()}
+        component = Component(name="Tfds", **arguments)
     source: Source = build(component, "pipeline.data.sources", "source", label=config.label)
     return source
 

@@ -49,6 +49,7 @@ PLAN: tuple[Stage, ...] = (
             "features.datetime",
             "features.tags",
             "features.image",
+            "prepare.image_size",
             "schema_file",
             "checks.out_of_range",
             "checks.not_whole",

@@ -104,7 +104,7 @@ def run_stage(config: Config, reporter: Reporter, name: str) -> Result:
 
 def status(config: Config) -> list[State]:
     """The state of every stage."""
-    run, found = _run_of(config), _fingerprints(config)
+    run, (found, _) = _run_of(config), _fingerprints(config)
     states = []
     for name, fingerprint in found.items():
         manifest = run.manifest(name, fingerprint)
@@ -151,7 +151,7 @@ def statistics(config: Config, reporter: Reporter, page: Path | None = None) -> 
 
 
 def _run(config: Config, reporter: Reporter, wanted: Sequence[Stage]) -> Result:
-    run, found = _run_of(config), _fingerprints(config)
+    run, (found, own) = _run_of(config), _fingerprints(config)
     pending = [stage for stage in wanted if run.manifest(stage.name, found[stage.name]) is None]
     if not pending:  # nothing to write, so no lock is needed
         return Result(config.name, [_done(run, stage, found, skipped=True) for stage in wanted])
@@ -163,24 +163,24 @@ def _run(config: Config, reporter: Reporter, wanted: Sequence[Stage]) -> Result:
             skipped = run.manifest(stage.name, found[stage.name]) is not None
             if skipped:
                 reporter.note(f"{stage.name}: done before")
+                _remember(run, stage, own, run.artifact(stage.name, found[stage.name]))
             else:
-                _make(run, stage, found, config, reporter)
-            if stage.remembers:
-                _remember(run, stage, found, config)
+                _make(run, stage, found, own, config, reporter)
             result.stages.append(_done(run, stage, found, skipped))
     return result
 
 
-def _remember(run: Run, stage: Stage, found: dict[str, str], config: Config) -> None:
-    """Adds the test rows of a split to the ledger; also of one that a killed run had made but not yet added."""
-    ledger, own = HeldOut.of(run.directory), _own_fingerprints(config)[stage.name]
-    if own not in ledger.seen:
+def _remember(run: Run, stage: Stage, own: dict[str, str], artifact: Path) -> None:
+    """Adds the test rows of a split to the ledger: before it is published, so that no whole split is missing there."""
+    if stage.remembers and own[stage.name] not in (ledger := HeldOut.of(run.directory)).seen:
         from pipeline.data.divide import test_identities
 
-        ledger.add(own, test_identities(run.artifact(stage.name, found[stage.name]) / "manifest.arrow"))
+        ledger.add(own[stage.name], test_identities(artifact / "manifest.arrow"))
 
 
-def _make(run: Run, stage: Stage, found: dict[str, str], config: Config, reporter: Reporter) -> None:
+def _make(
+    run: Run, stage: Stage, found: dict[str, str], own: dict[str, str], config: Config, reporter: Reporter
+) -> None:
     inputs = {}
     for need in stage.needs:
         if run.manifest(need, found[need]) is None:
@@ -198,15 +198,14 @@ def _make(run: Run, stage: Stage, found: dict[str, str], config: Config, reporte
     fingerprint = found[stage.name]
     with run.write(stage.name, fingerprint) as writing:
         before = len(reporter.warnings)
-        remembered = (
-            HeldOut.of(run.directory).state_for(_own_fingerprints(config)[stage.name]) if stage.remembers else None
-        )
+        remembered = HeldOut.of(run.directory).state_for(own[stage.name]) if stage.remembers else None
         summary = function(
             stages.Context(config, inputs, writing.directory, fingerprint, reporter, run.directory, remembered)
         )
         missing = [name for name in stage.makes if not (writing.directory / name).exists()]
         if missing:
             raise RuntimeError(f"the stage {stage.name} did not make {missing}")
+        _remember(run, stage, own, writing.directory)
         writing.manifest.update(
             inputs={need: found[need] for need in stage.needs},
             config={key: config.section(key) for key in stage.reads},
@@ -243,15 +242,12 @@ def _run_of(config: Config) -> Run:
     return Run(Path(config.runs).absolute() / config.name)
 
 
-def _fingerprints(config: Config) -> dict[str, str]:
-    return fingerprints(
-        config, _source_fingerprint(config), code_hashes, HeldOut.of(_run_of(config).directory).state_for
-    )
-
-
-def _own_fingerprints(config: Config) -> dict[str, str]:
-    """Without regard to what earlier runs held out."""
-    return fingerprints(config, _source_fingerprint(config), code_hashes)
+def _fingerprints(config: Config) -> tuple[dict[str, str], dict[str, str]]:
+    """Of every stage: its fingerprint, and that without regard to what earlier runs held out."""
+    source = _source_fingerprint(config)
+    own = fingerprints(config, source, code_hashes)
+    held_out = HeldOut.of(_run_of(config).directory)
+    return fingerprints(config, source, code_hashes, held_out.state_for), own
 
 
 def _source_fingerprint(config: Config) -> str:

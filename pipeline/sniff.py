@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.missing import MISSING
+
 _DELIMITERS = (",", "\t", ";", "|")
 _BYTES = 1 << 20
 
@@ -14,8 +16,8 @@ def sniff(path: Path) -> dict[str, Any]:
     """The arguments of `Csv` that differ from what the file's ending says; none for a plain CSV file.
 
     A delimiter is believed if most lines hold it equally often. There is no header if a value of the first line
-    is a number, or stands again further down in its own column. Quoting is off where single quotation marks in
-    a value would be taken for its beginning.
+    is a number, or stands again further down in its own column and no word of it stands above numbers alone. Quoting
+    is off where single quotation marks in a value would be taken for its beginning.
 
     Args:
       path: of the file, not packed.
@@ -29,6 +31,7 @@ def sniff(path: Path) -> dict[str, Any]:
     delimiter = _delimiter(lines, expected)
     quoting = _is_quoting_sound(lines, delimiter)
     mode = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
+    csv.field_size_limit(max(csv.field_size_limit(), 2 * _BYTES))
     rows = [row for row in csv.reader(lines, delimiter=delimiter, quoting=mode) if row]  # type: ignore[arg-type]
     found: dict[str, Any] = {}
     if delimiter != expected:
@@ -65,10 +68,18 @@ def _has_header(rows: list[list[str]]) -> bool:
     first, others = rows[0], rows[1:]
     if any(_is_number(value) for value in first):
         return False
+    if any(_is_named(column, value, others) for column, value in enumerate(first)):
+        return True
     for column, value in enumerate(first):
         if value.strip() and any(len(row) > column and row[column] == value for row in others):
             return False
     return True
+
+
+def _is_named(column: int, first: str, others: list[list[str]]) -> bool:
+    """Whether the first value, a word, stands above numbers alone."""
+    below = [row[column] for row in others if len(row) > column and row[column].strip() not in MISSING]
+    return first.strip() not in MISSING and bool(below) and all(_is_number(value) for value in below)
 
 
 def _is_number(text: str) -> bool:

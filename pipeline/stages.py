@@ -71,6 +71,7 @@ def ingest(context: Context) -> dict[str, Any]:
         actions=config.checks.model_dump(),
         budget=Budget(**config.quarantine.model_dump()),
         refused=context.run_directory / "refused.parquet",
+        image_size=config.prepare.image_size,
         reporter=reporter,
     )
     write_json(context.out / "schema.json", found.schema.to_json())
@@ -130,6 +131,8 @@ def split(context: Context) -> dict[str, Any]:
 
 def prepare(context: Context) -> dict[str, Any]:
     """rows.arrow and sides.npy -> statistics.json, leaks.json, spec.json, transforms.json and a store a side."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
 
     from pipeline.data import prepare as preparing
@@ -144,8 +147,10 @@ def prepare(context: Context) -> dict[str, Any]:
     arguments = context.config.prepare.model_dump()
     spec, transforms = preparing.fit(learnt, schema, task=context.config.task, **arguments)
     del learnt
-    _look_for_leaks(context, rows, sides, schema, spec.task)
-    statistics = preparing.encode(rows, schema, sides, transforms, spec, context.out, context.reporter)
+    with ThreadPoolExecutor(1) as pool:  # beside the encoding, which leaves time between two batches
+        leaks = pool.submit(_leaks, context.config, rows, sides, schema, spec.task)
+        statistics = preparing.encode(rows, schema, sides, transforms, spec, context.out, context.reporter)
+        _act_on_leaks(context, leaks.result())
     write_json(context.out / "statistics.json", {side: found.to_json() for side, found in statistics.items()})
     _look_for_drift(context, statistics["train"])
     write_json(context.out / "spec.json", spec.to_json())
@@ -153,10 +158,8 @@ def prepare(context: Context) -> dict[str, Any]:
     return {"task": spec.task, "classes": spec.num_classes, "features": len(transforms.features)}
 
 
-def _look_for_leaks(context: Context, rows: Path, sides: Any, schema: Any, task: str) -> None:
+def _leaks(config: Config, rows: Path, sides: Any, schema: Any, task: str) -> list[Any]:
     """On train rows only: what is found may make a person drop a column, and then it is learnt."""
-    from dataclasses import asdict
-
     from pipeline.data.leaks import find_leaks
     from pipeline.data.rows import sample_rows
     from pipeline.data.sides import TRAIN
@@ -164,8 +167,13 @@ def _look_for_leaks(context: Context, rows: Path, sides: Any, schema: Any, task:
     kinds = {column.name: column.kind for column in (*schema.features, schema.label)}
     sample = sample_rows(rows, sides, TRAIN, LEAK_ROWS, [name for name, kind in kinds.items() if kind != "image"])
     kinds = {name: kind for name, kind in kinds.items() if kind != "image"}
-    known_after = context.config.features.known_after
-    leaks = find_leaks(sample, schema.label.name, kinds, task=task, known_after=known_after, seed=context.config.seed)
+    known_after = config.features.known_after
+    return find_leaks(sample, schema.label.name, kinds, task=task, known_after=known_after, seed=config.seed)
+
+
+def _act_on_leaks(context: Context, leaks: list[Any]) -> None:
+    from dataclasses import asdict
+
     write_json(context.out / "leaks.json", [asdict(leak) for leak in leaks])
     if leaks and context.config.checks.leak == "stop":
         raise DataError(

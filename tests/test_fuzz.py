@@ -111,6 +111,9 @@ def check(result: Result) -> None:
 
 
 
+# A library's warning is no message for people: neither is it let through.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
+
 # What people's files hold, and what they should not.
 NUMBERS = ["0", "-0", "1", "-1.5", "1e400", "-1e400", "inf", "-inf", "nan", "1e-320", "3.4e38", "1e308", "-1e308",
            "9007199254740993", "123456789012345678901234567890", "+7", ".5", "5.", "0x10", "1_000", "1,5", "½", "٣"]  # fmt: skip

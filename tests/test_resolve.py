@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.config import Component
@@ -23,8 +24,13 @@ NAMES = [(room, name) for room in ROOMS for name in importlib.import_module(room
 
 def one_argument(room: str, name: str) -> str:
     """An argument that the thing has, for misspelling."""
+    first = {
+        "ScikitLearn": "dataset",
+        "Tfds": "data_dir",
+        **dict.fromkeys(("Arrays", "ArrowTable", "FromDataset"), "label"),
+    }
     return {"pipeline.models": "dropout", "pipeline.data.augment": "fraction", "pipeline.data.split": "validation"}.get(
-        room, "dataset" if name == "ScikitLearn" else "path" if room.endswith("sources") else "learning_rate"
+        room, first.get(name, "path") if room.endswith("sources") else "learning_rate"
     )
 
 
@@ -66,7 +72,13 @@ def test_a_misspelt_argument_is_refused_with_the_nearest_one_and_the_signature(r
 @pytest.mark.parametrize(("room", "name"), NAMES)
 def test_an_argument_of_the_wrong_type_is_refused_with_the_signature(room: str, name: str) -> None:
     target, argument = getattr(importlib.import_module(room), name), one_argument(room, name)
-    text = refusal(check_arguments, target, {argument: ["no", "number"]}, "some.key")
+    needed: dict[str, dict[str, Any]] = {
+        "Arrays": {"features": {}},
+        "ArrowTable": {"table": pa.table({})},
+        "FromDataset": {"dataset": None},
+        "Tfds": {"dataset": "iris"},
+    }
+    text = refusal(check_arguments, target, {**needed.get(name, {}), argument: ["no", "number"]}, "some.key")
     assert f"\"some.key.{argument}\" is ['no', 'number']" in text
     assert f"{name}(" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 from pipeline.data.images import look, look_all
 from pipeline.data.sources import Csv, ImageFolder, Parquet, ScikitLearn
 from pipeline.data.sources.scikit_learn import DATASETS
-from pipeline.data.sources.source import Place, refuse
+from pipeline.data.sources.source import Place, Reject, refuse
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import FileHashes
 
@@ -87,7 +88,7 @@ def test_csv_skips_blank_lines(tmp_path: Path) -> None:
 def test_csv_reads_a_file_of_many_blocks_whole_and_in_order(tmp_path: Path) -> None:
     count = 1_200_000
     source = csv(tmp_path, "row,text\n" + "".join(f"{row},some\n" for row in range(count)))
-    batches = list(source.batches())
+    batches = list(source.batches(refuse))
     assert len(batches) > 1
     found = np.concatenate([batch.column("row").to_numpy(zero_copy_only=False) for batch in batches]).astype(np.int64)
     assert np.array_equal(found, np.arange(count))
@@ -95,7 +96,9 @@ def test_csv_reads_a_file_of_many_blocks_whole_and_in_order(tmp_path: Path) -> N
 
 def test_csv_finds_the_line_of_a_row(tmp_path: Path) -> None:
     source = csv(tmp_path, '\na,b\n1,2\n\n"two\nlines",x\n3,4\n')
-    assert [source.locate(row) for row in range(3)] == [f"{source.path}:{line}" for line in (3, 6, 7)]
+    assert source.places([0, 1, 2]) == [Place(source.path, line) for line in (3, 6, 7)]
+    assert source.places([2]) == [Place(source.path, 7)]
+    assert source.places([]) == []
 
 
 def test_csv_refuses_a_header_that_names_a_column_twice(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_csv_refuses_a_header_that_names_a_column_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("row", "values"), [("3,4,5", 3), ("3", 1)])
 def test_csv_names_the_line_of_a_ragged_row(tmp_path: Path, row: str, values: int) -> None:
     text = refusal(csv(tmp_path, f'a,b\n"1\n1",2\n\n{row}\n5,6\n'))
-    assert f"rows.csv:5: {values} values where the header has 2 columns: {row}" in text
+    assert f"rows.csv:5: {values} values where there are 2 columns: {row}" in text
 
 
 def test_csv_names_the_line_of_a_ragged_row_beyond_the_first_block(tmp_path: Path) -> None:
@@ -117,6 +120,13 @@ def test_csv_names_the_line_of_a_ragged_row_beyond_the_first_block(tmp_path: Pat
 def test_csv_refuses_a_header_without_rows(tmp_path: Path) -> None:
     for content in ("a,b\n", "a,b", "a,b\n\n\n"):
         assert "has a header but no rows" in refusal(csv(tmp_path, content))
+
+
+def test_csv_says_why_none_of_its_lines_is_a_row(tmp_path: Path) -> None:
+    source = csv(tmp_path, "a,b\n1;2\n3;4\n")
+    with pytest.raises(DataError) as caught:
+        list(source.batches(lambda reject: None))
+    assert "rows.csv:2: 1 values where there are 2 columns: 1;2" in str(caught.value)
 
 
 def test_csv_refuses_an_empty_file(tmp_path: Path) -> None:
@@ -135,14 +145,30 @@ def test_csv_names_what_stands_beside_a_missing_file(tmp_path: Path) -> None:
     assert "holds adult.csv" in text
 
 
-def test_csv_refuses_a_folder(tmp_path: Path) -> None:
-    assert "is a folder" in refusal(Csv(str(tmp_path)))
+def test_csv_refuses_a_folder_without_tables(tmp_path: Path) -> None:
+    assert "holds no CSV file" in refusal(Csv(str(tmp_path)))
 
 
-def test_csv_names_the_line_and_the_byte_that_is_not_utf8(tmp_path: Path) -> None:
+def test_csv_names_the_line_that_is_not_utf8(tmp_path: Path) -> None:
     text = refusal(csv(tmp_path, b"a,b\n1,x\n2,caf\xe9\n"))
-    assert "rows.csv:3: byte 6" in text
-    assert "0xe9" in text
+    assert "rows.csv:3: the row is not UTF-8: 2,caf\ufffd" in text
+
+
+def test_csv_goes_on_behind_what_is_no_row(tmp_path: Path) -> None:
+    source = csv(tmp_path, b"a,b\n1,x\n2,caf\xe9\n3\n4,y,z\n5,z\n")
+    rejects: list[Reject] = []
+    rows = [row for batch in source.batches(rejects.append) for row in batch.to_pylist()]
+    assert rows == [{"a": "1", "b": "x"}, {"a": "5", "b": "z"}]
+    assert [str(reject.place) for reject in rejects] == [f"{source.path}:{line}" for line in (3, 4, 5)]
+    assert [reject.reason.partition(" values")[0] for reject in rejects] == ["the row is not UTF-8", "1", "3"]
+    assert source.places([0, 1]) == [Place(source.path, 2), Place(source.path, 6)]
+
+
+def test_csv_refuses_a_damaged_gzip_file(tmp_path: Path) -> None:
+    packed = gzip.compress(b"a,b\n" + b"".join(b"%d,x\n" % row for row in range(5000)))
+    for damaged in (packed[:100], packed[:30] + b"\xff" * 40 + packed[70:], b"a,b\n1,2\n"):
+        (tmp_path / "rows.csv.gz").write_bytes(damaged)
+        assert "rows.csv.gz cannot be read" in refusal(Csv(str(tmp_path / "rows.csv.gz")))
 
 
 def test_csv_names_bytes_in_the_header_that_are_not_utf8(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.data.keys import row_keys
+from pipeline.data.kinds import Kind
 from pipeline.data.schema_file import Column
 
 Violation = Literal["out_of_range", "not_whole", "new_category", "missing", "not_unique"]
@@ -43,7 +45,8 @@ class Anomaly:
         """
         times = "once" if self.count == 1 else f"{self.count} times"
         shown = ", ".join(f'"{example}"' for example in self.examples)
-        what = f"{self.kind.replace('_', ' ')} {times}" + (f", e.g. {shown}" if shown else "")
+        what = self.kind.replace("_", " ") + ("" if self.kind == "new_column" else f" {times}")
+        what += f", e.g. {shown}" if shown else ""
         return f'schema: column "{self.feature}": {what}; expected {self.expected}'
 
 
@@ -76,7 +79,8 @@ class Checks:
         """What is wrong in a batch of stored rows; a pure function, so batches may be looked at side by side."""
         found = []
         for name, column in self.columns.items():
-            if name in batch.schema.names:
+            # A person may have declared another kind than the file's, and a split takes groups and keys as categories.
+            if name in batch.schema.names and _is_of_kind(batch.column(name).type, column.kind):
                 values = batch.column(name)
                 found += [part for part in (_out_of_range(name, column, values), _not_whole(name, column, values),
                                             _new_category(name, column, values)) if part]  # fmt: skip
@@ -115,11 +119,23 @@ class Checks:
         return sorted(found, key=lambda anomaly: (order.index(anomaly.feature), anomaly.kind))
 
 
+def _is_of_kind(stored: pa.DataType, kind: Kind) -> bool:
+    if pa.types.is_floating(stored) or pa.types.is_timestamp(stored) or pa.types.is_list(stored):
+        return bool(_STORED[kind](stored)) if kind in _STORED else False
+    return kind not in _STORED
+
+
+_STORED: dict[Kind, Callable[[pa.DataType], bool]] = {
+    "numeric": pa.types.is_floating,
+    "datetime": pa.types.is_timestamp,
+    "tags": pa.types.is_list,
+}
+
+
 def _out_of_range(name: str, column: Column, values: pa.Array) -> Found | None:
     if (column.min is None and column.max is None) or values.null_count == len(values):
         return None
-    # The bounds of a float column are floats, of a time column texts in ISO 8601, which Arrow reads.
-    low, high = (None if bound is None else pa.scalar(bound).cast(values.type) for bound in (column.min, column.max))
+    low, high = (None if bound is None else _scalar(bound, values.type) for bound in (column.min, column.max))
     extremes = pc.min_max(values)
     too_low = low is not None and pc.less(extremes["min"], low).as_py()
     too_high = high is not None and pc.greater(extremes["max"], high).as_py()
@@ -129,6 +145,11 @@ def _out_of_range(name: str, column: Column, values: pa.Array) -> Found | None:
     if high is not None:
         outside = pc.or_(outside, pc.fill_null(pc.greater(values, high), False))
     return _found("out_of_range", name, values, outside)
+
+
+def _scalar(bound: float | str, kind: pa.DataType) -> pa.Scalar:
+    """The bounds of a time column are texts in ISO 8601."""
+    return pa.scalar(datetime.fromisoformat(bound) if isinstance(bound, str) else bound, kind)
 
 
 def _not_whole(name: str, column: Column, values: pa.Array) -> Found | None:

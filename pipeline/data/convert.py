@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ TAG_SEPARATOR = "|"
 TIMESTAMP = pa.timestamp("us")
 # Whatever Arrow reads as a number; what matches and is refused all the same is found by halves.
 _NUMBER = r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|[iI][nN][fF](inity)?|[nN][aA][nN])$"
+_FIRST_TIME, _LAST_TIME = (pa.scalar(time, TIMESTAMP) for time in (datetime.min, datetime.max))
 _ZONE = r"(Z|[+-]\d\d:?\d\d)$"
 _Found = tuple[pa.Array, np.ndarray]
 
@@ -55,7 +57,7 @@ def convert(batch: pa.RecordBatch, schema: Schema, folder: Path | None = None) -
         if feature in schema.dropped:
             continue  # a column that nobody wants cannot make a row bad
         reason, values = REASONS[feature.kind], _decoded(column)
-        shown = values.take(pa.array(rows)).to_pylist() if len(rows) else []
+        shown = _shown(values.take(pa.array(rows))) if len(rows) else []
         bad += [BadValue(feature.name, int(row), str(value), reason) for row, value in zip(rows, shown, strict=True)]
         if feature.kind == "image" and folder is not None:
             columns[feature.name] = _below(columns[feature.name], folder)
@@ -69,6 +71,11 @@ def num_misfits(column: pa.Array, kind: Kind) -> int:
     1
     """
     return len(_converted(column, Feature("", kind))[1])
+
+
+def _shown(values: pa.Array) -> list[object]:
+    """Values for people; a time may be one that Python does not have."""
+    return (values.cast(pa.string()) if pa.types.is_timestamp(values.type) else values).to_pylist()
 
 
 REASONS: dict[Kind, str] = {
@@ -163,6 +170,16 @@ def _to_datetime(column: pa.Array) -> _Found:
     return pc.cast(column, TIMESTAMP, safe=False), bad
 
 
+def _within_the_calendar(column: pa.Array, bad: np.ndarray) -> _Found:
+    """Times of the years 1 to 9999, which Python and ISO 8601 have; others are bad."""
+    extremes = pc.min_max(column)
+    if not pc.or_(pc.less(extremes["min"], _FIRST_TIME), pc.greater(extremes["max"], _LAST_TIME)).as_py():
+        return column, bad
+    outside = pc.fill_null(pc.or_(pc.less(column, _FIRST_TIME), pc.greater(column, _LAST_TIME)), False)
+    rows = np.union1d(bad, np.flatnonzero(np.asarray(outside)))
+    return pc.if_else(outside, pa.scalar(None, TIMESTAMP), column), rows.astype(np.int64)
+
+
 def _parse_times(text: pa.Array) -> pa.Array:
     """Times with and without a zone; a zone is taken into UTC."""
     zoned = pc.match_substring_regex(text, _ZONE)
@@ -190,16 +207,20 @@ def _to_image(column: pa.Array) -> _Found:
     column = _decoded(column)
     if pa.types.is_struct(column.type):  # as Hugging Face stores images: {bytes, path}
         return pc.struct_field(column, "bytes"), _none()
-    if pa.types.is_large_binary(column.type):
-        return pc.cast(column, pa.binary()), _none()
-    return (normalize_text(pc.cast(column, pa.string())) if is_text(column.type) else column), _none()
+    if is_text(column.type) or pa.types.is_null(column.type):
+        return normalize_text(pc.cast(column, pa.string())), _none()
+    if pa.types.is_binary(column.type):
+        return column, _none()
+    if not (pa.types.is_large_binary(column.type) or pa.types.is_fixed_size_binary(column.type)):
+        raise pa.ArrowTypeError("an image is a path or bytes")
+    return pc.cast(column, pa.binary()), _none()
 
 
 _CONVERT: dict[Kind, Callable[[pa.Array], _Found]] = {
     "numeric": _to_numeric,
     "categorical": _to_categorical,
     "text": _to_text,
-    "datetime": _to_datetime,
+    "datetime": lambda column: _within_the_calendar(*_to_datetime(column)),
     "tags": _to_tags,
     "image": _to_image,
 }

@@ -94,10 +94,10 @@ def divide(
     bound, why_not = _bound(twins, clusters, keep_together)
     found_any = any(len(pairs) for pairs in twins.pairs.values())
     naive = splitter(labels, column=column, seed=seed) if found_any else None
-    if naive is not None and pinned is None and not bound:
-        sides = naive
-    else:
-        units = clusters if bound and found_any else None
+    units = clusters if bound and found_any else None
+    sides = naive if naive is not None and units is None else splitter(labels, column=column, units=units, seed=seed)
+    # Where the known test rows are in test anyway, nothing is to be done: so the folds of one split fit together.
+    if pinned is not None and bool((sides[pinned] != TEST).any()):
         sides = splitter(labels, column=column, units=units, pinned=pinned, seed=seed)
     straddling = _straddling(clusters, sides) if found_any else 0
     if bound and straddling:

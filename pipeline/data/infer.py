@@ -24,6 +24,7 @@ _TEXT_WORDS, _TEXT_DISTINCT, _TEXT_VALUES = 3.0, 0.5, 20
 # Values with a separator are lists if most of the separated parts are seen again and again.
 _TAGGED_FRACTION, _TAG_REPEATS = 0.2, 3.0
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+UNKNOWN_COLUMN = "the schema does not know it"
 _IMAGE_BYTES = (b"\xff\xd8\xff", b"\x89PNG")
 
 
@@ -189,7 +190,7 @@ def _kind_of_text(values: pa.ChunkedArray, folder: Path | None) -> Kind | None:
 
 def _fits(values: pa.ChunkedArray, kind: Kind) -> bool:
     """Whether most of the values are of this kind."""
-    return num_misfits(values.combine_chunks(), kind) <= (1 - FITTING_FRACTION) * len(values)
+    return len(values) - num_misfits(values.combine_chunks(), kind) >= FITTING_FRACTION * len(values)
 
 
 def _are_image_paths(values: pa.ChunkedArray, folder: Path | None) -> bool:
@@ -221,7 +222,7 @@ def _reason_to_ignore(name: str, wanted: Wanted) -> str | None:
     if not name.strip():
         return "it has no name, as an index that was written along"
     if wanted.known is not None and name not in wanted.known:
-        return "the schema does not know it"
+        return UNKNOWN_COLUMN
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,15 +13,17 @@ import pyarrow as pa
 
 from pipeline.data.checks import Anomaly, Checks, Found
 from pipeline.data.convert import BadValue, convert
+from pipeline.data.dictionaries import Dictionaries
 from pipeline.data.images import Looked, look_all
-from pipeline.data.infer import Wanted, infer_schema
+from pipeline.data.infer import UNKNOWN_COLUMN, Wanted, infer_schema
 from pipeline.data.keys import row_keys
 from pipeline.data.quarantine import Budget, Quarantine, check_budget, write_quarantine
-from pipeline.data.rows import IMAGE_ABOUT, IMAGE_KEY, IMAGE_SIGNATURE, ROW_KEY
-from pipeline.data.schema import Schema
+from pipeline.data.rows import IMAGE_ABOUT, IMAGE_KEY, IMAGE_SIGNATURE, ROW_KEY, pixels_name
+from pipeline.data.schema import Feature, Schema
 from pipeline.data.schema_file import Column
 from pipeline.data.sources.ordered import ordered_map
 from pipeline.data.sources.source import Source, folder_of, typed_batches
+from pipeline.data.split.strata import MAX_CLASSES
 from pipeline.data.twins.images import SIGNATURE_BYTES
 from pipeline.errors import DataError
 from pipeline.progress import Reporter, silent
@@ -31,7 +32,11 @@ Action = Literal["ignore", "warn", "quarantine", "stop"]
 
 # Kinds are inferred from so many rows, evenly spread over the first batches of at least SAMPLE_ROWS rows in all.
 SAMPLE_ROWS, _INFERRED_ROWS = 50_000, 10_000
-_IMAGE_ROWS = 256
+_IMAGE_ROWS, _LOOKED_AT = 256, 16
+# Larger images are brought to this size unless the config says otherwise: what a small convnet on a laptop
+# can use. 8x8 digits or 28x28 clothes keep their size.
+DEFAULT_IMAGE_SIZE = 64
+_NO_IMAGE = " no readable image"
 # A label with more values than this is a quantity, and has no classes that could vanish.
 _MOST_CLASSES = 1000
 
@@ -80,6 +85,7 @@ def ingest(
     actions: Mapping[str, Action] | None = None,
     budget: Budget | None = None,
     refused: Path | None = None,
+    image_size: tuple[int, int] | None = None,
     reporter: Reporter | None = None,
 ) -> Ingested:
     """Reads a source into `directory/rows.arrow` and `directory/quarantine.parquet`.
@@ -92,6 +98,8 @@ def ingest(
       actions: what to do about a kind of anomaly: see `pipeline.config.Checks`.
       budget: how many rows may be set aside.
       refused: where the quarantine goes if it stops the run.
+      image_size: height and width that images will most likely be brought to; None: `DEFAULT_IMAGE_SIZE` if they are
+        larger. An image is decoded here, once; prepare takes its pixels if they are of the size that train asks for.
       reporter: for progress.
 
     Raises:
@@ -100,32 +108,37 @@ def ingest(
     """
     reporter, actions = reporter or silent(), actions or {}
     folder = folder_of(source)
-    schema = infer_schema(read_sample(source), wanted, folder)
-    work = _Work(schema, Checks(columns or {}), actions, folder)
+    sample = read_sample(source)
+    schema = infer_schema(sample, wanted, folder)
+    pixel_size = _pixel_size(sample, schema, folder, image_size)
+    # A column that nobody wants cannot be an anomaly.
+    expected = {name: column for name, column in (columns or {}).items() if name in schema.kinds}
+    work = _Work(schema, Checks(expected), actions, folder, pixel_size)
     quarantine = Quarantine()
     totals: Counter[str] = Counter()
     classes: Counter[str] = Counter()
-    writer = None
+    writer, unified = None, Dictionaries()
     try:
+        batches = typed_batches(source, quarantine.reject, schema.kinds)
         with reporter.bar("rows read") as advance:
-            for part in ordered_map(work.read, _numbered(typed_batches(source, quarantine.reject, schema.kinds))):
-                work.checks.add(part.all_rows, part.found)
+            for part in ordered_map(work.read, _numbered(batches, _IMAGE_ROWS if schema.of_kind("image") else None)):
+                work.checks.add(part.sound, part.found)
                 quarantine.add(part.bad, part.bad_labels)
                 classes.update(part.classes)
                 totals.update(rows=part.rows.num_rows, unlabelled=part.num_unlabelled)
-                writer = writer or pa.ipc.new_stream(directory / "rows.arrow", part.rows.schema)
-                writer.write_batch(part.rows)
-                advance(part.all_rows.num_rows)
+                rows = unified(part.rows)
+                writer = writer or pa.ipc.new_stream(directory / "rows.arrow", rows.schema)
+                writer.write_batch(rows)
+                advance(part.num_read)
     finally:
         if writer is not None:
             writer.close()
     entries = quarantine.entries(source)
     write_quarantine(entries, directory / "quarantine.parquet")
     try:
-        check_budget(
-            quarantine, entries, totals["rows"], classes if len(classes) <= _MOST_CLASSES else {}, budget or Budget()
-        )
-        anomalies = tuple(_acted_on(work.checks.anomalies(), actions))
+        kept = classes if _are_classes(schema, {*classes, *quarantine.lost}) else {}
+        check_budget(quarantine, entries, totals["rows"], kept, budget or Budget())
+        anomalies = tuple(_acted_on([*_new_columns(schema), *work.checks.anomalies()], actions))
     except DataError:
         if refused is not None and entries:
             write_quarantine(entries, refused)
@@ -138,8 +151,9 @@ def ingest(
 class _Part:
     """One batch, converted and checked."""
 
+    num_read: int
     rows: pa.RecordBatch
-    all_rows: pa.RecordBatch
+    sound: pa.RecordBatch
     found: list[Found]
     bad: list[tuple[int, str, str, str]]
     bad_labels: list[str | None]
@@ -155,17 +169,23 @@ class _Work:
     checks: Checks
     actions: Mapping[str, Action]
     folder: Path | None
+    pixel_size: tuple[int, int] | None = None
 
     def read(self, numbered: tuple[int, pa.RecordBatch]) -> _Part:
         first_row, raw = numbered
         typed, bad_values = convert(raw, self.schema, self.folder)
-        typed, bad_images = _with_image_columns(typed, self.schema)
-        found = self.checks.look(typed)
+        typed, bad_images = _with_image_columns(typed, self.schema, self.pixel_size)
         bad = [(value.row, value.column, value.value, value.reason) for value in (*bad_values, *bad_images)]
-        bad += self._violations(found, raw)
+        # A row with a bad value is told as that, and as no anomaly besides.
+        sound = np.setdiff1d(np.arange(typed.num_rows), [row for row, *_ in bad]) if bad else np.arange(typed.num_rows)
+        checked = typed.take(pa.array(sound)) if bad else typed
+        found = self.checks.look(checked)
+        bad += self._violations(found, raw, sound)
         bad_rows = np.unique([row for row, *_ in bad]).astype(np.int64)
         label = typed.column(self.schema.label.name)
         bad_labels = _names(label.take(pa.array(bad_rows))) if len(bad_rows) else []
+        without = {row for row, column, *_ in bad if column == self.schema.label.name}
+        bad_labels = [None if row in without else name for row, name in zip(bad_rows, bad_labels, strict=True)]
         rows = typed.append_column(ROW_KEY, pa.array(self._row_keys(typed))).drop_columns(
             [column.name for column in self.schema.dropped]
         )
@@ -175,55 +195,76 @@ class _Work:
             rows = rows.filter(pa.array(keep))
         kept_label = rows.column(self.schema.label.name)
         placed = [(first_row + row, column, value, reason) for row, column, value, reason in bad]
-        return _Part(rows, typed, found, placed, bad_labels, _class_counts(kept_label), kept_label.null_count)
+        counts = _class_counts(kept_label)
+        return _Part(typed.num_rows, rows, checked, found, placed, bad_labels, counts, kept_label.null_count)
 
     def _row_keys(self, typed: pa.RecordBatch) -> np.ndarray:
         columns = (*self.schema.features, *self.schema.others, *self.schema.dropped)
         names = [f"{column.name}.{IMAGE_KEY}" if column.kind == "image" else column.name for column in columns]
         return row_keys(typed, names)
 
-    def _violations(self, found: list[Found], raw: pa.RecordBatch) -> list[tuple[int, str, str, str]]:
+    def _violations(
+        self, found: list[Found], raw: pa.RecordBatch, sound: np.ndarray
+    ) -> list[tuple[int, str, str, str]]:
         return [
-            (int(row), part.feature, str(raw.column(part.feature)[int(row)].as_py()), part.kind.replace("_", " "))
+            (row, part.feature, _plain(raw.column(part.feature)[row].as_py()), part.kind.replace("_", " "))
             for part in found
             if self.actions.get(part.kind) == "quarantine"
-            for row in part.rows
+            for row in sound[part.rows].tolist()
         ]
 
 
-def _numbered(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _numbered(batches: Iterator[pa.RecordBatch], most: int | None) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Each batch with the number of its first row, cut to at most so many rows."""
     first_row = 0
     for batch in batches:
-        yield first_row, batch
+        for start in range(0, batch.num_rows, most or max(batch.num_rows, 1)):
+            yield first_row + start, batch.slice(start, most)
         first_row += batch.num_rows
 
 
-def _with_image_columns(batch: pa.RecordBatch, schema: Schema) -> tuple[pa.RecordBatch, list[BadValue]]:
+def _with_image_columns(
+    batch: pa.RecordBatch, schema: Schema, size: tuple[int, int] | None
+) -> tuple[pa.RecordBatch, list[BadValue]]:
     """Adds what a look at the images tells."""
     bad: list[BadValue] = []
     for name in schema.of_kind("image"):
         values = batch.column(name).to_pylist()
         looks: list[Looked | None] = []
-        for row, found in enumerate(itertools.chain.from_iterable(_looks(values))):
+        for row, found in enumerate(look_all(values, size)):
             if isinstance(found, DataError):
                 shown = values[row] if isinstance(values[row], str) else "(bytes)"
-                bad.append(BadValue(name, row, shown, found.message.partition(" is ")[2]))
+                reason = found.message.partition(_NO_IMAGE)[2]
+                bad.append(BadValue(name, row, shown, f"{_NO_IMAGE.strip()}{reason}"))
                 found = None
             looks.append(found)
         for about in IMAGE_ABOUT:
             sizes = pa.array([getattr(found, about, None) for found in looks], pa.int32())
             batch = batch.append_column(f"{name}.{about}", sizes)
         keys = pa.array([None if found is None else int(found.key) for found in looks], pa.uint64())
-        signatures = pa.array(
-            [None if found is None else found.signature for found in looks], pa.binary(SIGNATURE_BYTES)
-        )
-        batch = batch.append_column(f"{name}.{IMAGE_KEY}", keys).append_column(f"{name}.{IMAGE_SIGNATURE}", signatures)
+        signatures = [None if found is None else found.signature for found in looks]
+        batch = batch.append_column(f"{name}.{IMAGE_KEY}", keys)
+        batch = batch.append_column(f"{name}.{IMAGE_SIGNATURE}", pa.array(signatures, pa.binary(SIGNATURE_BYTES)))
+        if size is not None:
+            pixels = pa.array([None if found is None else found.pixels for found in looks], pa.large_binary())
+            batch = batch.append_column(pixels_name(name, *size), pixels)
     return batch, bad
 
 
-def _looks(values: list[str | bytes | None]) -> Iterator[Iterator[Looked | DataError | None]]:
-    for start in range(0, len(values), _IMAGE_ROWS):
-        yield look_all(values[start : start + _IMAGE_ROWS])
+def _pixel_size(
+    sample: pa.Table, schema: Schema, folder: Path | None, wanted: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The size of the pixels to keep; None without images, and for small ones, whose own size train may want."""
+    for name in schema.of_kind("image"):
+        first = convert(
+            pa.RecordBatch.from_arrays([sample[name].combine_chunks()[:_LOOKED_AT]], names=[name]),
+            Schema((), Feature(name, "image")),
+            folder,
+        )[0]
+        found = [looked for looked in look_all(first.column(0).to_pylist()) if isinstance(looked, Looked)]
+        if wanted or any(max(looked.height, looked.width) > DEFAULT_IMAGE_SIZE for looked in found):
+            return wanted or (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
+    return None
 
 
 def _class_counts(label: pa.Array) -> dict[str, int]:
@@ -231,11 +272,29 @@ def _class_counts(label: pa.Array) -> dict[str, int]:
     if len(encoded.dictionary) > _MOST_CLASSES:
         return {str(place): 1 for place in range(_MOST_CLASSES + 1)}  # no classes: see where it is used
     counts = np.bincount(np.asarray(encoded.indices.drop_null()), minlength=len(encoded.dictionary)).tolist()
-    return {str(name): count for name, count in zip(encoded.dictionary.to_pylist(), counts, strict=True) if count}
+    return {_plain(name): count for name, count in zip(encoded.dictionary.to_pylist(), counts, strict=True) if count}
 
 
 def _names(label: pa.Array) -> list[str | None]:
-    return [None if value is None else str(value) for value in label.to_pylist()]
+    return [None if value is None else _plain(value) for value in label.to_pylist()]
+
+
+def _plain(value: object) -> str:
+    """A value as people write it: whole numbers without a decimal point, as they stand in a file."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return str(int(value)) if whole else str(value)  # type: ignore[call-overload]
+
+
+def _are_classes(schema: Schema, names: set[str]) -> bool:
+    """Whether a label has classes that could vanish; a number has, if it is one of a few whole ones."""
+    if schema.label.kind == "categorical":
+        return len(names) <= _MOST_CLASSES
+    return len(names) <= MAX_CLASSES and all(name.removeprefix("-").isdigit() for name in names)
+
+
+def _new_columns(schema: Schema) -> list[Anomaly]:
+    unknown = [name for name, reason in schema.ignored if reason == UNKNOWN_COLUMN]
+    return [Anomaly("new_column", name, 1, (), "the columns of the schema file") for name in unknown]
 
 
 def _acted_on(anomalies: list[Anomaly], actions: Mapping[str, Action]) -> Iterator[Anomaly]:

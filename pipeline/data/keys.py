@@ -18,6 +18,7 @@ import pyarrow as pa
 
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _MISSING = np.uint64(0x9E3779B97F4A7C15)
+_NUMBER_BEGINS = tuple("+-.0123456789")
 
 
 def row_keys(batch: pa.RecordBatch, columns: Iterable[str]) -> np.ndarray:
@@ -72,12 +73,13 @@ def _bits(column: pa.Array) -> np.ndarray:
             column, kind = encoded, encoded.type
     if pa.types.is_dictionary(kind):
         codes = np.asarray(column.indices.fill_null(len(column.dictionary)), np.int64)
-        keys = [_MISSING if value is None else text_key(str(value)) for value in column.dictionary.to_pylist()]
+        keys = [_MISSING if value is None else _category_key(str(value)) for value in column.dictionary.to_pylist()]
         return np.asarray([*keys, _MISSING], np.uint64)[codes]
     if pa.types.is_floating(kind):
         values = np.asarray(column.to_numpy(zero_copy_only=False), np.float64) + 0.0  # -0.0 is 0.0
-        values[np.isnan(values)] = np.nan  # one NaN of the many
-        return values.view(np.uint64)
+        bits = values.view(np.uint64)
+        bits[np.isnan(values)] = _MISSING
+        return bits
     if pa.types.is_uint64(kind):
         return np.array(column.fill_null(0), np.uint64)
     if pa.types.is_timestamp(kind):
@@ -86,11 +88,24 @@ def _bits(column: pa.Array) -> np.ndarray:
     return _hashed(column.to_pylist())
 
 
+@functools.lru_cache(1 << 17)
+def _category_key(text: str) -> np.uint64:
+    """A number has one key, as category and as number: one config takes it for the one, another for the other."""
+    if text[:1] in _NUMBER_BEGINS and "_" not in text:  # 1_0 is a number for Python alone
+        try:
+            number = np.float64(text) + 0.0
+        except ValueError:
+            return text_key(text)
+        if np.isfinite(number):
+            return np.uint64(number.view(np.uint64))
+    return text_key(text)
+
+
 def _hashed(values: list[Any]) -> np.ndarray:
     return np.fromiter((_MISSING if value is None else _of(value) for value in values), np.uint64, len(values))
 
 
 def _of(value: Any) -> np.uint64:
     if isinstance(value, str):
-        return bytes_key(value.encode())
+        return _category_key(value) if value[:1] in _NUMBER_BEGINS else bytes_key(value.encode())
     return bytes_key(value) if isinstance(value, bytes) else bytes_key(json.dumps(value).encode())

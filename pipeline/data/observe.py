@@ -72,7 +72,7 @@ class _Observed:
         share = self.num_missing / max(self.num_rows, 1)
         # Rounded up to a thousandth, so that a person can read it.
         most_missing = min(1.0, math.ceil(share * _MISSING_FACTOR * 1000) / 1000)
-        unique = bool(self.keys) and self.num_rows >= _UNIQUE_ROWS and not is_label
+        unique = bool(self.keys) and self.num_rows - self.num_missing >= _UNIQUE_ROWS and not is_label
         if kind == "numeric":
             return Column(kind=kind, whole=self.whole and self.low is not None, min=self.low, max=self.high,  # type: ignore[arg-type]
                           max_missing=most_missing, unique=unique)  # fmt: skip

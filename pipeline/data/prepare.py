@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.ingest import DEFAULT_IMAGE_SIZE
 from pipeline.data.learn import Learnt, numbered, side_of
 from pipeline.data.rows import stored_batches
 from pipeline.data.schema import Schema
@@ -33,9 +34,6 @@ from pipeline.errors import ConfigError
 from pipeline.progress import Reporter, silent
 from pipeline.spec import Spec, Task
 
-# Larger images are brought to this size unless the config says otherwise: what a small convnet on a laptop
-# can use. 8x8 digits or 28x28 clothes keep their size.
-DEFAULT_IMAGE_SIZE = 64
 _IMAGE_ROWS = 1024
 
 

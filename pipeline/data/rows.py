@@ -15,6 +15,11 @@ IMAGE_KEY, IMAGE_SIGNATURE = "key", "signature"
 ROW_KEY = "#row"
 
 
+def pixels_name(name: str, height: int, width: int) -> str:
+    """The column that holds the pixels of an image column, decoded and resized to this size in ingest."""
+    return f"{name}.pixels.{height}x{width}"
+
+
 def stored_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The record batches, in their order; only those columns, where they are given.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,24 @@ class Column(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Column:
-        wanted = {"numeric": float, "datetime": str}.get(self.kind)
         for name, bound in (("min", self.min), ("max", self.max)):
-            if bound is not None and not isinstance(bound, wanted or ()):
+            if bound is not None and not _is_bound(bound, self.kind):
                 raise ValueError(f"{name} = {bound!r} does not fit a column of kind {self.kind}")
         if self.min is not None and self.max is not None and self.min > self.max:  # type: ignore[operator]
             raise ValueError(f"min {self.min} is above max {self.max}")
         if self.values is not None and self.kind not in ("categorical", "tags"):
             raise ValueError(f"values are for categories, not for a column of kind {self.kind}")
         return self
+
+
+def _is_bound(bound: float | str, kind: Kind) -> bool:
+    """Whether it is a number, or a time without a zone, where the kind wants one."""
+    if not isinstance(bound, str):
+        return kind == "numeric"
+    try:
+        return kind == "datetime" and datetime.fromisoformat(bound).tzinfo is None
+    except ValueError:
+        return False
 
 
 class SchemaFile(Section):

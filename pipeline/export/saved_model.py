@@ -19,8 +19,8 @@ from pipeline.data.store import LABEL
 from pipeline.data.transforms import Transforms
 from pipeline.data.transforms.tags import FittedTags
 from pipeline.data.transforms.target import FittedClassIndex
-from pipeline.export.raw import raw_column
 from pipeline.export.published import ABOUT
+from pipeline.export.raw import raw_column
 from pipeline.models.outputs import scores
 from pipeline.runs import write_json
 from pipeline.spec import Spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -98,15 +99,31 @@ def _by_tree(fitted: np.ndarray, target: np.ndarray, asked: np.ndarray, task: st
     """What a tree of few leaves says: chance of the second class, class, or quantity. [asked rows]"""
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+    fitted, asked = _ranks(fitted, asked)
     if task == "regression":
         tree = DecisionTreeRegressor(max_leaf_nodes=LEAVES, min_samples_leaf=2, random_state=0)
         return np.asarray(tree.fit(fitted[:, None], target).predict(asked[:, None]))
     leaves = max(LEAVES // 4, 2 * len(np.unique(target)))
     tree = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=2, random_state=0)
-    tree.fit(fitted[:, None], target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # scikit-learn wonders about classes of few rows: they are meant
+        tree.fit(fitted[:, None], target)
     if task == "binary":
         return np.asarray(tree.predict_proba(asked[:, None]))[:, -1]
     return np.asarray(tree.predict(asked[:, None]))
+
+
+def _ranks(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places among the values of both, NaN kept: scikit-learn's trees read float32, which is too small or too coarse
+    for some numbers, and only the order counts.
+
+    >>> [ranks.tolist() for ranks in _ranks(np.asarray([1e300, 5.0]), np.asarray([7.0, np.nan]))]
+    [[2.0, 0.0], [1.0, nan]]
+    """
+    values = np.concatenate([first, second])
+    ranks = np.unique(values, return_inverse=True)[1].astype(np.float64)
+    ranks[np.isnan(values)] = np.nan
+    return ranks[: len(first)], ranks[len(first) :]
 
 
 def _by_category(fitted: np.ndarray, target: np.ndarray, asked: np.ndarray, task: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ from typing import IO, Literal
 import pyarrow as pa
 
 from pipeline.data.kinds import Kind
-from pipeline.data.sources.csv_block import BLOCK_BYTES, Dialect, blocks, parse_block, rows_of_block
+from pipeline.data.sources.csv_block import BLOCK_BYTES, Dialect, Row, blocks, count_lines, parse_block, rows_of_block
 from pipeline.data.sources.files import expand, fingerprint_of, side_by_side, with_sides
 from pipeline.data.sources.ordered import ordered_map
-from pipeline.data.sources.source import OnReject, Place
+from pipeline.data.sources.source import OnReject, Place, Reject
 from pipeline.errors import ConfigError, DataError, did_you_mean
 from pipeline.hashing import FileHashes
 
@@ -101,11 +102,18 @@ class Csv:
         for file in files[1:]:
             self._check_same(names, files[0], file)
         dialect = Dialect(self.separator, self.quoting, tuple(names), frozenset(numeric), frozenset(repeating))
-        rows = 0
-        read = side_by_side(files, lambda file, reject: self._file(file, dialect, reject), on_reject)
+        rows, rejects = 0, list[Reject]()
+
+        def keep_first(reject: Reject) -> None:
+            rejects.extend([] if rejects else [reject])
+            on_reject(reject)
+
+        read = side_by_side(files, lambda file, reject: self._file(file, dialect, reject), keep_first)
         for batch in with_sides(files, read):
             rows += batch.num_rows
             yield batch
+        if rows == 0 and rejects:
+            raise rejects[0].error()
         if rows == 0:
             raise DataError(f"{self.path} has a header but no rows.", expected="at least one row below the header")
 
@@ -114,47 +122,47 @@ class Csv:
         files, first = self.files, 0
         found: list[Place] = []
         wanted = list(rows)
+        if not wanted:
+            return found
         dialect = Dialect(self.separator, self.quoting, tuple(self._names(files[0])))
         for file in files:
             with _open(file) as handle:
-                for line, good, _ in rows_of_block(self._body(handle), dialect, self._first_line()):
-                    while good and len(found) < len(wanted) and wanted[len(found)] == first:
-                        found.append(Place(str(file), line))
-                    first += good
+                for row in self._rows(handle, dialect, file):
+                    if wanted[len(found)] == first:
+                        found.append(Place(str(file), row.line))
+                    first += 1
                     if len(found) == len(wanted):
                         return found
         raise IndexError(f"{self.path} has {first} rows, so none is number {wanted[len(found)]}")
 
     def _file(self, file: Path, dialect: Dialect, on_reject: OnReject) -> Iterator[pa.RecordBatch]:
         with _open(file) as handle:
-            handle = self._skip_header(handle)
-            cut = blocks(handle, dialect, self._first_line(), _problem_of(file))
+            cut = blocks(handle, dialect, self._skip_header(handle), _problem_of(file))
             for batch, rejects in ordered_map(lambda block: parse_block(block, dialect, str(file)), cut):
                 for reject in rejects:
                     on_reject(reject)
                 if batch.num_rows:
                     yield batch
 
-    def _first_line(self) -> int:
-        return 2 if self.header else 1
+    def _rows(self, handle: IO[bytes], dialect: Dialect, file: Path) -> Iterator[Row]:
+        """The good rows, one by one."""
+        for block in blocks(handle, dialect, self._skip_header(handle), _problem_of(file)):
+            yield from (row for row in rows_of_block(block.data, dialect, block.line) if row.problem is None)
 
-    def _body(self, handle: IO[bytes]) -> bytes:
-        return self._skip_header(handle).read()
-
-    def _skip_header(self, handle: IO[bytes]) -> IO[bytes]:
-        """Past the byte order mark and the header."""
+    def _skip_header(self, handle: IO[bytes]) -> int:
+        """Goes past the byte order mark and the header; the number of the line behind it."""
         start = handle.read(_HEADER_BYTES)
         skipped = 3 if start.startswith(b"\xef\xbb\xbf") else 0
         if self.header:
             skipped = _end_of_header(start, skipped, self.quoting)
         handle.seek(skipped)
-        return handle
+        return 1 + count_lines(start[:skipped])
 
     def _names(self, file: Path) -> list[str]:
         with _open(file) as handle:
             try:
                 start = handle.read(_HEADER_BYTES)
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise DataError(f"{file} cannot be read: {error}", expected="a whole CSV file") from error
         try:
             first = start[: _end_of_header(start, 0, self.quoting)].decode("utf-8-sig")
@@ -167,7 +175,12 @@ class Csv:
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE
         try:
             values = next(
-                (line for line in csv.reader(io.StringIO(first), delimiter=self.separator, quoting=quoting) if line), []
+                (
+                    line
+                    for line in csv.reader(io.StringIO(first, newline=""), delimiter=self.separator, quoting=quoting)
+                    if line
+                ),
+                [],
             )
         except csv.Error as error:
             raise DataError(f"{file}:1: the header cannot be read: {error}", expected="the columns' names") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,7 +62,8 @@ class ImageFolder:
         """Record batches of paths and classes. The files themselves are opened by whoever needs them."""
         for start in range(0, len(self.folders.files), BATCH_ROWS):
             files = self.folders.files[start : start + BATCH_ROWS]
-            columns = {"image": [str(file) for file in files], **self.folders.columns(files, str(self.label))}
+            paths = [os.path.abspath(file) for file in files]
+            columns = {"image": paths, **self.folders.columns(files, str(self.label))}
             yield pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})
 
     def places(self, rows: Sequence[int]) -> list[Place]:

@@ -1,6 +1,6 @@
 """Transforms: configured, then fitted on train; a fitted one encodes columns and has a serving layer equal to it."""
 
-from pipeline.data.transforms.bundle import Transforms, labels_of
+from pipeline.data.transforms.bundle import Transforms
 from pipeline.data.transforms.date_time_parts import DateTimeParts
 from pipeline.data.transforms.hashed_text import HashedText
 from pipeline.data.transforms.resize_image import ResizeImage
@@ -19,5 +19,4 @@ __all__ = [
     "Tags",
     "Transforms",
     "Vocabulary",
-    "labels_of",
 ]

@@ -9,10 +9,11 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.rows import labels_of
 from pipeline.data.transforms.date_time_parts import FittedDateTimeParts
 from pipeline.data.transforms.hashed_text import FittedHashedText
 from pipeline.data.transforms.resize_image import ResizeImage
-from pipeline.data.transforms.standardize import Standardized, floats_of
+from pipeline.data.transforms.standardize import Standardized
 from pipeline.data.transforms.tags import FittedTags
 from pipeline.data.transforms.target import FittedClassIndex, ScaledTarget
 from pipeline.data.transforms.vocabulary import FittedVocabulary
@@ -58,7 +59,7 @@ class Transforms:
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """The features of a batch of stored rows, as the model takes them (see `pipeline.spec.Spec`)."""
-        parts = {part: [transform(batch.column(name)) for name, transform in self._of(part)] for part in _JOIN}
+        parts = {part: [_encoded(transform, batch, name) for name, transform in self._of(part)] for part in _JOIN}
         return {part: _JOIN[part](columns, np) for part, columns in parts.items() if columns}
 
     def encode_label(self, batch: pa.RecordBatch) -> np.ndarray:
@@ -126,9 +127,11 @@ class Transforms:
         return [(name, fitted) for name, fitted in self.features if fitted.part == part]
 
 
-def labels_of(column: pa.Array) -> np.ndarray:
-    """A stored label column as float64 with NaN, or as text (object) with None. [rows]"""
-    return floats_of(column) if pa.types.is_floating(column.type) else np.asarray(column.to_pylist(), object)
+def _encoded(transform: Any, batch: pa.RecordBatch, name: str) -> np.ndarray:
+    if isinstance(transform, ResizeImage):
+        return transform.of_batch(batch, name)
+    encoded: np.ndarray = transform(batch.column(name))
+    return encoded
 
 
 class _TensorFlow:

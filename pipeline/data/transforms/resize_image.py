@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.pixels import load_pixels, pixels_of
+from pipeline.data.rows import pixels_name
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResizeImage:
-    """JPEG or PNG bytes to uint8 pixels: decoded, then resized bilinearly with antialiasing.
+    """JPEG or PNG bytes to uint8 pixels: see `pipeline.data.pixels`.
 
     Training and serving run the same TensorFlow operations, decoder included. A missing image (null, or empty bytes)
     becomes black.
@@ -52,31 +54,38 @@ class ResizeImage:
         """
         import tensorflow as tf
 
-        paths = not _is_binary(column.type)
         present = {row: image for row, image in enumerate(column.to_pylist()) if image}
         rows, images = list(present), list(present.values())
 
-        def decode(image: tf.Tensor) -> tf.Tensor:
-            return self.decode(tf.io.read_file(image) if paths else image)
-
-        dataset = tf.data.Dataset.from_tensor_slices(tf.constant(images, tf.string))
         pixels = np.zeros((len(column), *self.shape), np.uint8)
         try:
-            decoded = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
-            for row, image in zip(rows, decoded, strict=True):
-                pixels[row] = image
+            pixels[rows] = pixels_of(images, *self.shape)
         except tf.errors.OpError as error:
-            raise _name_culprit(images, rows, decode, error) from error
+            raise self._name_culprit(images, rows, error) from error
         return pixels
 
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """One encoded image (scalar string) to uint8 [height, width, channels]."""
-        import tensorflow as tf
+        return load_pixels(encoded, self.height, self.width, self.channels)
 
-        image = tf.io.decode_image(encoded, channels=self.channels, expand_animations=False)
-        image.set_shape([None, None, self.channels])
-        resized = tf.image.resize(image, [self.height, self.width], antialias=True)
-        return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+    def of_batch(self, batch: pa.RecordBatch, name: str) -> np.ndarray:
+        """As a call with the column `name`, but with the pixels that ingest kept beside it, where they are the same.
+
+        They are if their size is, and if an image that is to be grey is grey.
+        """
+        kept = pixels_name(name, self.height, self.width)
+        if kept not in batch.schema.names:
+            return self(batch.column(name))
+        column = batch.column(kept)
+        usable = np.asarray(column.is_valid())
+        if self.channels == 1:
+            usable &= np.asarray(batch.column(f"{name}.channels").fill_null(0)) == 1
+        pixels = np.zeros((batch.num_rows, *self.shape), np.uint8)
+        raw = np.frombuffer(b"".join(column.filter(pa.array(usable)).to_pylist()), np.uint8)
+        pixels[usable] = raw.reshape(-1, self.height, self.width, 3)[..., : self.channels]
+        if not usable.all():
+            pixels[~usable] = self(batch.column(name).filter(pa.array(~usable)))
+        return pixels
 
     def layer(self) -> Any:
         """The same for a batch when serving: string [rows] -> uint8 [rows, height, width, channels]."""
@@ -94,24 +103,17 @@ class ResizeImage:
 
         return Layer()
 
+    def _name_culprit(self, images: Sequence[str | bytes], rows: Sequence[int], error: Exception) -> DataError:
+        """The decoder does not say which image it refused, so each is tried again alone."""
+        import tensorflow as tf
 
-def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def _name_culprit(
-    images: Sequence[str] | Sequence[bytes], rows: Sequence[int], decode: Any, error: Exception
-) -> DataError:
-    """The decoder does not say which image it refused, so each is tried again alone."""
-    import tensorflow as tf
-
-    for row, image in zip(rows, images, strict=True):
-        try:
-            decode(tf.constant(image))
-        except tf.errors.OpError as refused:
-            name = image if isinstance(image, str) else f"image {row + 1}"
-            reason = refused.message.split(" [Op:")[0]
-            return DataError(
-                f"{name} cannot be decoded: {reason}", expected="a whole JPEG or PNG", fix="Replace or remove it."
-            )
-    return DataError(f"Images cannot be decoded: {error}")
+        for row, image in zip(rows, images, strict=True):
+            try:
+                pixels_of([image], *self.shape)  # type: ignore[arg-type]
+            except tf.errors.OpError as refused:
+                name = image if isinstance(image, str) else f"image {row + 1}"
+                reason = refused.message.split(" [Op:")[0].splitlines()[0]
+                return DataError(
+                    f"{name} cannot be decoded: {reason}", expected="a whole JPEG or PNG", fix="Replace or remove it."
+                )
+        return DataError(f"Images cannot be decoded: {error}")

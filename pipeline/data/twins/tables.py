@@ -114,8 +114,10 @@ def _cells(values: np.ndarray, spread: float, grids: int = _GRIDS) -> list[np.nd
 def _spread(present: np.ndarray) -> float:
     if len(present) == 0:
         return 0.0
-    low, high = np.quantile(present, _QUANTILES)
-    return float(np.std(present[(present >= low) & (present <= high)]))
+    low, high = np.quantile(present, _QUANTILES, method="nearest")
+    inner = present[(present >= low) & (present <= high)]
+    scale = float(np.abs(inner).max()) or 1.0  # squares of numbers beyond 1e154 are infinite
+    return float(np.std(inner / scale)) * scale
 
 
 def _collision(values: np.ndarray) -> float:
