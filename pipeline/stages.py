@@ -135,7 +135,7 @@ def prepare(context: Context) -> dict[str, Any]:
 
     import numpy as np
 
-    from pipeline.data import prepare as preparing
+    from pipeline.data import preparation as preparing
     from pipeline.data.learn import learn
     from pipeline.data.schema import Schema
 
@@ -432,7 +432,7 @@ def _compare(context: Context, spec: Spec, transforms: Any, model: Any, saved_mo
     """Raw validation rows through the SavedModel, prepared ones through the model: test stays closed here."""
     import numpy as np
 
-    from pipeline.data.prepare import rows_of
+    from pipeline.data.preparation import rows_of
     from pipeline.data.sides import VALIDATION
     from pipeline.data.store import Store
     from pipeline.export.compare import largest_difference

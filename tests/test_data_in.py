@@ -58,7 +58,11 @@ def pipeline(folder: Path, *arguments: str) -> Done:
     """`pipeline ARGUMENTS` in a folder, in this process: importing TensorFlow once is enough."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     environment = {"COLUMNS": "2000"}  # so that no line is broken
-    with contextlib.chdir(folder), mock.patch.dict(os.environ, environment), mock.patch.object(sys, "argv", ["pipeline", *arguments]):
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", ["pipeline", *arguments]),
+    ):
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 main()
@@ -89,7 +93,13 @@ def rentals(num_rows: int = 400) -> Rows:
         hour, temperature = number % 24, random.normal(15, 8)
         casual = int(random.poisson(4 + max(temperature, 0) * (8 < hour < 20)))
         registered = int(random.poisson(20 + 60 * (hour in (8, 17))))
-        values = {"hr": hour, "temp": f"{temperature:.2f}", "casual": casual, "registered": registered, "cnt": casual + registered}
+        values = {
+            "hr": hour,
+            "temp": f"{temperature:.2f}",
+            "casual": casual,
+            "registered": registered,
+            "cnt": casual + registered,
+        }
         rows.append({name: str(value) for name, value in values.items()})
     return rows
 
@@ -127,12 +137,16 @@ def test_a_column_declared_as_known_after_is_a_leak_whatever_it_holds(bikes: Pat
 def messages(num: int) -> list[tuple[str, str]]:
     """(class, sentence) of random words, some with a lone quotation mark."""
     random = np.random.default_rng(1)
-    words = np.asarray([f"{first}{second}" for first in "bcdfghklmn" for second in ("ado", "ist", "ule", "erp", "ong", "ax")])
+    words = np.asarray(
+        [f"{first}{second}" for first in "bcdfghklmn" for second in ("ado", "ist", "ule", "erp", "ong", "ax")]
+    )
     found = []
     for number in range(num):
         sentence = " ".join(random.choice(words, 18))
         spam = number % 4 == 0
-        found.append(("spam" if spam else "ham", f'{"WIN " if spam else ""}{sentence}{chr(34) if number % 9 == 0 else ""}'))
+        found.append(
+            ("spam" if spam else "ham", f"{'WIN ' if spam else ''}{sentence}{chr(34) if number % 9 == 0 else ''}")
+        )
     return found
 
 
@@ -146,7 +160,11 @@ def test_messages_without_header_and_quoting_keep_their_twins_on_one_side(tmp_pa
 
     init(tmp_path, "SMSSpamCollection", "--label", "column_1")
     source = load_config(tmp_path / "c.toml").source.arguments
-    assert {key: source[key] for key in ("delimiter", "header", "quoting")} == {"delimiter": "\t", "header": False, "quoting": False}
+    assert {key: source[key] for key in ("delimiter", "header", "quoting")} == {
+        "delimiter": "\t",
+        "header": False,
+        "quoting": False,
+    }
 
     done = prepared(tmp_path)
     assert "12 rows repeat the features of an earlier one" in done.err
@@ -290,7 +308,9 @@ def idx(folder: Path) -> str:
         pixels = (random.integers(0, 80, (num, 8, 8)) + 80 * labels[:, None, None]).astype(np.uint8)
         images = struct.pack(">4B3I", 0, 0, 8, 3, *pixels.shape) + pixels.tobytes()
         (folder / "mnist" / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
-        (folder / "mnist" / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">4BI", 0, 0, 8, 1, num) + labels.tobytes())
+        (folder / "mnist" / f"{name}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">4BI", 0, 0, 8, 1, num) + labels.tobytes()
+        )
     return "mnist"
 
 
@@ -384,7 +404,14 @@ def mixed(folder: Path, num_rows: int = 120) -> None:
     write_csv(folder / "mixed.csv", rows)
 
 
-SHORT = ("tune.trials=0", "train.epochs=6", "train.batch_size=32", "train.learning_rate=0.01", "model.width=16", "prepare.image_size=[8, 8]")
+SHORT = (
+    "tune.trials=0",
+    "train.epochs=6",
+    "train.batch_size=32",
+    "train.learning_rate=0.01",
+    "model.width=16",
+    "prepare.image_size=[8, 8]",
+)
 
 
 @pytest.fixture(scope="module")
@@ -399,7 +426,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_table_of_all_kinds_becomes_a_model_that_takes_raw_rows(published: Path) -> None:
     about = read_json(published / "saved_models" / "c" / "1" / "assets.extra" / "pipeline.json")
-    assert {column["column"]: column["kind"] for column in about["columns"]} == {
+    assert {column["name"]: column["kind"] for column in about["columns"]} == {
         "amount": "numeric", "visits": "numeric", "member": "categorical", "colour": "categorical", "since": "datetime",
         "note": "text", "topics": "tags", "photo": "image",
     }  # fmt: skip
@@ -466,7 +493,10 @@ def test_the_same_rows_and_new_ones_like_them_do_not_drift(model_of_ages: Path) 
 def test_a_split_by_time_leaves_a_gap(tmp_path: Path) -> None:
     random = np.random.default_rng(6)
     days = random.permutation(200)
-    rows = [{"day": str(np.datetime64("2026-01-01") + int(day)), "x": f"{random.normal():.3f}", "y": "ab"[int(day) % 2]} for day in days]
+    rows = [
+        {"day": str(np.datetime64("2026-01-01") + int(day)), "x": f"{random.normal():.3f}", "y": "ab"[int(day) % 2]}
+        for day in days
+    ]
     write_csv(tmp_path / "rows.csv", rows)
     init(tmp_path, "rows.csv", "--label", "y")
     sides = prepared(tmp_path, 'split={name = "Time", column = "day", gap = "7d"}').sides

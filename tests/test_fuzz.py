@@ -41,7 +41,9 @@ FAST = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 def fuzz(examples: int) -> Callable[[Any], Any]:
     """Settings; from one example to the next times differ by the import of TensorFlow."""
     return settings(
-        deadline=None, max_examples=examples * FACTOR, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+        deadline=None,
+        max_examples=examples * FACTOR,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
 
@@ -109,8 +111,6 @@ def check(result: Result) -> None:
             assert store.columns[LABEL].min() >= (0 if side == TRAIN else -1)
 
 
-
-
 # A library's warning is no message for people: neither is it let through.
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
 
@@ -126,7 +126,9 @@ NAMES = ["a", "b", "c", "id", "split", "a.b", 'say "hi"', "new\nline", "", " ", 
          "image", "1", "columns", "\x7f", "'", "a\\", "[x]", "image.key", "nul\x00", "\ufeff"]  # fmt: skip
 LABELS = [["yes", "no"], ["0", "1"], ["a", "b", "c"], ["1.5", "2.5", "-3e7"], NUMBERS, WORDS, ["one"], [""]]
 any_text = st.text(st.characters(codec="utf-8"), max_size=12)
-kinds_of_values = st.sampled_from([["1", "2", "3.5", "-4", "7", "11"], NUMBERS, DATES, WORDS, ["red", "green"], ["k"], [""]])
+kinds_of_values = st.sampled_from(
+    [["1", "2", "3.5", "-4", "7", "11"], NUMBERS, DATES, WORDS, ["red", "green"], ["k"], [""]]
+)
 
 
 @st.composite
@@ -142,7 +144,9 @@ def columns(draw: st.DrawFn) -> dict[str, list[str]]:
             pool = [f"{value:.6g}" for value in random.normal(size=max(num_rows, 1))]
         values = random.choice(np.asarray(pool, object), num_rows).tolist()
         if values and draw(st.integers(0, 3)) == 0:
-            values[draw(st.integers(0, num_rows - 1))] = draw(st.one_of(st.sampled_from(NUMBERS + DATES + WORDS), any_text))
+            values[draw(st.integers(0, num_rows - 1))] = draw(
+                st.one_of(st.sampled_from(NUMBERS + DATES + WORDS), any_text)
+            )
         table[name] = values
     return table
 
@@ -152,10 +156,16 @@ def damaged(data: bytes, draw: Callable[[Any], Any]) -> bytes:
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, max(len(data) - 1, 0)))
         how = draw(st.sampled_from(["cut", "flip", "insert", "delete", "double"]))
-        junk = draw(st.sampled_from([b"\x00", b'"', b"\xff\xfe", b"\xe4", b"\r", b"\n", b",", b"\n\n", b"\xef\xbb\xbf", b"{", b"'"]))
+        junk = draw(
+            st.sampled_from(
+                [b"\x00", b'"', b"\xff\xfe", b"\xe4", b"\r", b"\n", b",", b"\n\n", b"\xef\xbb\xbf", b"{", b"'"]
+            )
+        )
         data = {
             "cut": data[:place],
-            "flip": data[:place] + bytes([data[place] ^ 1 << draw(st.integers(0, 7))]) + data[place + 1 :] if data else b"",
+            "flip": data[:place] + bytes([data[place] ^ 1 << draw(st.integers(0, 7))]) + data[place + 1 :]
+            if data
+            else b"",
             "insert": data[:place] + junk + data[place:],
             "delete": data[:place] + data[place + draw(st.integers(1, 9)) :],
             "double": data[:place] + data[place : place + 200] + data[place:],
@@ -169,7 +179,9 @@ def test_csv_bytes(table: dict[str, list[str]], data: st.DataObject) -> None:
     buffer = io.StringIO(newline="")
     delimiter = data.draw(st.sampled_from([",", ",", "\t", ";", "|"]))
     quoting = data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-    writer = csv.writer(buffer, delimiter=delimiter, quoting=quoting, lineterminator=data.draw(st.sampled_from(["\n", "\r\n", "\r"])))
+    writer = csv.writer(
+        buffer, delimiter=delimiter, quoting=quoting, lineterminator=data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    )
     if data.draw(st.integers(0, 4)):
         writer.writerow(table)
     writer.writerows(zip(*table.values(), strict=True))
@@ -183,7 +195,13 @@ def test_csv_bytes(table: dict[str, list[str]], data: st.DataObject) -> None:
 
 
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.floats(), st.sampled_from(WORDS + DATES + NUMBERS), any_text
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(WORDS + DATES + NUMBERS),
+    any_text,
 )
 json_values = st.one_of(scalars, st.lists(scalars, max_size=3), st.dictionaries(any_text, scalars, max_size=2))
 
@@ -194,13 +212,17 @@ def test_json_lines_bytes(data: st.DataObject) -> None:
     keys = data.draw(st.lists(st.one_of(st.sampled_from(NAMES), any_text), max_size=3, unique=True))
     odd = data.draw(st.lists(json_values, min_size=1, max_size=3))
     random = np.random.Generator(np.random.Philox(data.draw(st.integers(0, 2**32))))
-    pools: dict[str, list[Any]] = {key: data.draw(st.sampled_from([[0.5, 1, 2], ["u", "v"], [["s", "t"], ["s"]], [None], odd])) for key in keys}
+    pools: dict[str, list[Any]] = {
+        key: data.draw(st.sampled_from([[0.5, 1, 2], ["u", "v"], [["s", "t"], ["s"]], [None], odd])) for key in keys
+    }
     pools["y"] = data.draw(st.sampled_from([["a", "b"], [0, 1], [True, False], [0.25, 1.5, 3e9], odd]))
     lines = []
     for row in range(data.draw(st.one_of(st.integers(0, 5), st.integers(40, 90)))):
         value = {key: pool[random.integers(len(pool))] for key, pool in pools.items()}
         if row % 7 == 0 and keys:
-            value[keys[0]] = {"number": random.normal(), "y": None}.get(data.draw(st.sampled_from(["number", "odd"])), odd[0])
+            value[keys[0]] = {"number": random.normal(), "y": None}.get(
+                data.draw(st.sampled_from(["number", "odd"])), odd[0]
+            )
         lines.append(json.dumps(value, ensure_ascii=bool(random.integers(2))))
     encoded = damaged("\n".join(lines).encode("utf-8", "surrogatepass"), data.draw)
     with tempfile.TemporaryDirectory(dir=FAST) as folder:
@@ -238,7 +260,13 @@ def test_image_bytes(data: st.DataObject) -> None:
             mode, ending = data.draw(st.sampled_from(ENCODINGS))
             file = folder / "xy"[number] / f"odd{number}.{data.draw(st.sampled_from(['png', 'jpg', 'JPEG']))}"
             encoded = picture(mode, ending, number, data.draw(st.sampled_from([(9, 11), (1, 1), (1, 300), (130, 2)])))
-            file.write_bytes(data.draw(st.one_of(st.just(b""), st.binary(max_size=40), st.just(encoded), st.just(damaged(encoded, data.draw)))))
+            file.write_bytes(
+                data.draw(
+                    st.one_of(
+                        st.just(b""), st.binary(max_size=40), st.just(encoded), st.just(damaged(encoded, data.draw))
+                    )
+                )
+            )
         outcome(folder, None, lambda config: allow_bad_rows(config, data.draw(st.booleans())))
 
 
@@ -261,7 +289,16 @@ def changed_toml(text: str, draw: Callable[[Any], Any]) -> bytes:
         key, equals, _ = lines[place].partition("=")
         value = draw(st.one_of(st.sampled_from(TOML_VALUES), any_text.map(lambda found: json.dumps(found))))
         lines[place] = draw(
-            st.sampled_from([f"{key}= {value}" if equals else lines[place], lines[place], "", f"{key}x = {value}", f"[{key.strip()}]", f"{value} = 1"])
+            st.sampled_from(
+                [
+                    f"{key}= {value}" if equals else lines[place],
+                    lines[place],
+                    "",
+                    f"{key}x = {value}",
+                    f"[{key.strip()}]",
+                    f"{value} = 1",
+                ]
+            )
         )
         if draw(st.integers(0, 3)) == 0:
             lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(lines)))

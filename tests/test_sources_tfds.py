@@ -34,7 +34,6 @@ TRAIN, TEST, EXTRA = 40, 12, 5
 # As it would stand in another project; prepared in a process of its own, and its class is not known here.
 BUILDER = """
 import sys, importlib.resources, importlib.resources.abc
-sys.modules.setdefault("importlib_resources", importlib.resources)
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -313,7 +312,6 @@ def test_it_is_generated_once_and_without_a_word(
     rows_of(Tfds("optical_digits", data_dir=str(tmp_path)))
     assert capfd.readouterr() == ("", "")
     assert prepared_below(str(tmp_path)) == ["optical_digits:1.0.0"]
-    assert "importlib_resources" not in sys.modules or tfds_builders.importlib.util.find_spec("importlib_resources")
 
 
 def test_a_killed_generation_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
@@ -428,10 +426,9 @@ def test_damaged_descriptions_are_named(elsewhere: Path, tmp_path: Path, name: s
 
 def test_rows_that_were_lost_in_writing_are_missed(tmp_path: Path) -> None:
     """TFDS' writer of Parquet skips rows: 100 are written, then 100 skipped, then 100 written, then 200 skipped."""
-    with tfds_builders.importlib_resources():
-        builder = tfds_builders.builder("optical_digits", tmp_path)
-        builder.info.set_file_format("parquet", override=True)
-        builder.download_and_prepare()
+    builder = tfds_builders.builder("optical_digits", tmp_path)
+    builder.info.set_file_format("parquet", override=True)
+    builder.download_and_prepare()
     message = refusal("optical_digits", data_dir=str(tmp_path))
     assert "holds 467 records" in message
     assert "expected: 1467" in message

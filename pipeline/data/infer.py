@@ -81,6 +81,8 @@ def infer_schema(sample: pa.Table, wanted: Wanted, folder: Path | None = None) -
         if name in (label, split):
             continue
         reason = _reason_to_ignore(name, wanted)
+        if reason == UNKNOWN_COLUMN and _is_empty(sample[name]):
+            reason = None  # nothing new: as the schema was written, it was left out for that
         found = None if reason else wanted.kinds.get(name) or kind_of(sample[name], name, folder)
         if found is None:
             ignored.append((name, reason or "it holds no value in the first rows"))
@@ -191,6 +193,13 @@ def _kind_of_text(values: pa.ChunkedArray, folder: Path | None) -> Kind | None:
 def _fits(values: pa.ChunkedArray, kind: Kind) -> bool:
     """Whether most of the values are of this kind."""
     return len(values) - num_misfits(values.combine_chunks(), kind) >= FITTING_FRACTION * len(values)
+
+
+def _is_empty(column: pa.ChunkedArray) -> bool:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not is_text(kind):
+        return bool(column.null_count == len(column))
+    return normalize_text(pc.cast(column, pa.string())).null_count == len(column)
 
 
 def _are_image_paths(values: pa.ChunkedArray, folder: Path | None) -> bool:

@@ -104,7 +104,7 @@ def _below(folder: Path, config: str | None, version: str | None) -> Path | None
 
 def _generated(name: str, data_dir: str, version: str | None) -> Path | None:
     """Generates a data set of our own. TFDS' bars and sayings are kept back: it takes about a second."""
-    with tfds_builders.importlib_resources(), _quiet():
+    with _quiet():
         builder = tfds_builders.builder(name, Path(data_dir))
         if version not in (None, str(builder.version)):
             return None
@@ -128,7 +128,7 @@ def _downloaded(dataset: str, data_dir: str) -> Path:
     import tensorflow_datasets as tfds
 
     try:
-        with tfds_builders.importlib_resources(), _patience(), contextlib.redirect_stdout(sys.stderr):
+        with _patience(), contextlib.redirect_stdout(sys.stderr):
             builder = tfds.builder(dataset, data_dir=data_dir, try_gcs=False)
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     except tfds.core.registered.DatasetNotFoundError as error:

@@ -5,12 +5,9 @@ They make their data from what is installed, so that nothing is downloaded; `pip
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.resources.abc
 import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +39,3 @@ def builder(name: str, data_dir: Path) -> Any:
     """
     module = importlib.import_module(f"{__name__}.{name}.{name}_dataset_builder")
     return module.Builder(data_dir=str(data_dir), file_format=file_format())
-
-
-@contextlib.contextmanager
-def importlib_resources() -> Iterator[None]:
-    """Lets TFDS prepare data where `importlib_resources` is not installed: 4.9.10 imports it without requiring it.
-
-    The standard library's module of the same content stands in, until the block is left
-    (https://github.com/tensorflow/datasets/issues/11212).
-    """
-    name = "importlib_resources"
-    if name in sys.modules or importlib.util.find_spec(name) is not None:
-        yield
-        return
-    sys.modules[name] = importlib.resources
-    try:
-        yield
-    finally:
-        del sys.modules[name]

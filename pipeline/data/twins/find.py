@@ -87,6 +87,8 @@ def find_twins(
         pairs["table"] = _near_rows(rows_path, grid, [part.cells for part in parts if part.cells is not None])
     if near:
         pairs |= _near_texts_and_images(rows_path, schema, names)
+    for kind in set(pairs) - {"exact"}:  # near is what is not equal
+        pairs[kind] = pairs[kind][features[pairs[kind][:, 0]] != features[pairs[kind][:, 1]]]
     # Sentences and photos do not repeat by chance, whatever stands beside them.
     free = schema.of_kind("text") + schema.of_kind("image")
     chance = Chance(0.0) if free else Chance.fit(sample, names, len(features))
