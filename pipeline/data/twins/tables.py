@@ -14,14 +14,15 @@ import pyarrow as pa
 
 from pipeline.data.keys import mix, row_keys, text_key
 
-# Two rows are near twins if every number differs by at most this part of its column's spread.
-TOLERANCE = 0.005
-# Cells are twenty tolerances wide: a jitter of a fifth of the tolerance then leaves a row in its cells of ten columns
-# with a probability of 0.92 in one grid, of 0.99 in one of the two.
-_WIDTH = 0.1
-_GRIDS = 2
-# Where so many pairs or more would share all cells by chance alone, nearness tells nothing.
-_MAX_CHANCE_PAIRS = 0.5
+# Two rows are near twins if their numbers differ by at most this part of their columns' spreads: in the root mean
+# square over the columns, and in any one column by at most three times as much.
+TOLERANCE, _MOST_IN_ONE = 0.005, 3
+# Cells are forty tolerances wide: rows that differ by a fifth of the tolerance share their cells of ten columns with a
+# probability of 0.96 in one grid, rows that differ by four fifths of it with 0.85; one of the three grids is enough.
+_WIDTH = 0.2
+_GRIDS = 3
+# Where so many pairs or more would be near by chance alone, nearness tells nothing. So many for each row are compared.
+_MAX_CHANCE_PAIRS, _MAX_COMPARED = 0.5, 4
 _MISSING_CELL = np.int64(-(2**62))
 _QUANTILES = (0.01, 0.99)
 
@@ -35,12 +36,14 @@ class Grid:
       rest: all other columns, which must be equal.
       spreads: standard deviation of each of `columns` between its 1 and 99 % quantiles.
       collision: the chance that two rows have every cell and every other column in common.
+      chance: the chance that two rows are near twins.
     """
 
     columns: tuple[str, ...]
     rest: tuple[str, ...]
     spreads: tuple[float, ...]
     collision: float
+    chance: float
 
     @staticmethod
     def fit(sample: pa.Table, numeric: Sequence[str], others: Sequence[str]) -> Grid:
@@ -58,11 +61,15 @@ class Grid:
                 jittering.append(name)
                 spreads.append(spread)
                 collision *= _collision(_cells(values, spread, 1)[0])
-        return Grid(tuple(jittering), tuple(whole), tuple(spreads), collision)
+        # Within a cell values are about evenly spread: so large a part of them is a tolerance away, either way.
+        chance = collision * (2 * TOLERANCE / _WIDTH) ** len(jittering)
+        return Grid(tuple(jittering), tuple(whole), tuple(spreads), collision, chance)
 
     def tells(self, num_rows: int) -> bool:
-        """Whether rows in the same cells are more than chance, in a table of so many rows."""
-        return bool(self.columns) and self.collision * num_rows**2 / 2 < _MAX_CHANCE_PAIRS
+        """Whether near rows are more than chance, and few enough to be compared, in a table of so many rows."""
+        pairs = num_rows**2 / 2
+        few = self.collision * pairs < _MAX_COMPARED * num_rows
+        return bool(self.columns) and few and self.chance * pairs < _MAX_CHANCE_PAIRS
 
     def keys(self, batch: pa.RecordBatch) -> np.ndarray:
         """uint64 [rows, grids]: rows that are near share at least one of them, most likely."""
@@ -88,7 +95,9 @@ class Grid:
         scaled = fetch(rows, self.columns) / np.asarray(self.spreads)
         left, right = scaled[places.reshape(-1, 2)[:, 0]], scaled[places.reshape(-1, 2)[:, 1]]
         equal = np.isnan(left) & np.isnan(right)
-        return pairs[np.all(equal | (np.abs(left - right) <= TOLERANCE), axis=1)]
+        apart = np.where(equal, 0.0, np.abs(left - right))  # NaN, and so too far, where one alone is missing
+        mean = np.sqrt(np.mean(np.square(apart), axis=1))
+        return pairs[(mean <= TOLERANCE) & np.all(apart <= _MOST_IN_ONE * TOLERANCE, axis=1)]
 
 
 def _cells(values: np.ndarray, spread: float, grids: int = _GRIDS) -> list[np.ndarray]:
