@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.components import check_training, source_of, wanted_of
 from pipeline.config import Config
 from pipeline.data.sources.source import Source
-from pipeline.errors import RunError
+from pipeline.errors import DataError, RunError
 from pipeline.hashing import FileHashes
 from pipeline.held_out import HeldOut
 from pipeline.plan import PLAN, Stage, fingerprints, stage_named
@@ -202,6 +202,12 @@ def _make(
         summary = function(
             stages.Context(config, inputs, writing.directory, fingerprint, reporter, run.directory, remembered)
         )
+        if not stage.needs and _fingerprints(config)[1][stage.name] != own[stage.name]:
+            raise DataError(
+                "The source, or the schema file, changed while it was read.",
+                expected="the same content from the beginning of a run to its end",
+                fix="Run again when nothing writes to it.",
+            )
         missing = [name for name in stage.makes if not (writing.directory / name).exists()]
         if missing:
             raise RuntimeError(f"the stage {stage.name} did not make {missing}")

@@ -31,7 +31,7 @@ def sniff(path: Path) -> dict[str, Any]:
     delimiter = _delimiter(lines, expected)
     quoting = _is_quoting_sound(lines, delimiter)
     mode = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
-    csv.field_size_limit(max(csv.field_size_limit(), 2 * _BYTES))
+    csv.field_size_limit(max(csv.field_size_limit(), sum(map(len, lines)) + 1))
     rows = [row for row in csv.reader(lines, delimiter=delimiter, quoting=mode) if row]  # type: ignore[arg-type]
     found: dict[str, Any] = {}
     if delimiter != expected:

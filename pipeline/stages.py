@@ -196,8 +196,12 @@ def _look_for_drift(context: Context, train: Any) -> None:
         return
     reference = Statistics.from_json(published)
     drift = context.config.drift
-    for found in compare(reference, train, thresholds=drift.thresholds, of_feature=drift.features):
-        act(context.reporter, context.config.checks.drift, f"drift: {found.line()}", "checks.drift")
+    found = compare(reference, train, thresholds=drift.thresholds, of_feature=drift.features)
+    lines = [f"drift: {one.line()}" for one in found]
+    if lines and context.config.checks.drift == "stop":
+        lines = ["\n".join(lines)]  # all that drifted, not the first of it
+    for line in lines:
+        act(context.reporter, context.config.checks.drift, line, "checks.drift")
 
 
 def tune(context: Context) -> dict[str, Any]:

@@ -84,6 +84,8 @@ def write_config(path: Path, *, label: str | None = None, output: Path | None = 
     """
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.resolve().stem).lstrip("_.-") or "experiment"
     target = output or Path("configs") / f"{name}.toml"
+    if not target.name:
+        raise ConfigError(f'"--output" is {target}, a folder.', expected="a file, such as configs/rows.toml")
     schema_file = target.with_suffix(".schema.toml")
     for file in (target, schema_file):
         if file.exists() and not force:
@@ -101,13 +103,25 @@ def write_config(path: Path, *, label: str | None = None, output: Path | None = 
     text = _text(look, os.path.relpath(path.absolute(), target.parent.absolute()), schema_file.name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        schema_file.write_text(schema_text(look.columns, about), encoding="utf-8")
-        target.write_text(text, encoding="utf-8")
+        _write_whole({target: text, schema_file: schema_text(look.columns, about)})
     except OSError as error:
         raise RunError(
             f"{target} cannot be written: {error.strerror}.", fix="Choose another file with --output."
         ) from error
     return Written(target, [*_findings(look), f"wrote {schema_file}, the schema to review"])
+
+
+def _write_whole(texts: Mapping[Path, str]) -> None:
+    """All of them or, where the disk is full, none."""
+    temporary = {target: target.with_name(f"{target.name}.{os.getpid()}.tmp") for target in texts}
+    try:
+        for target, text in texts.items():
+            temporary[target].write_text(text, encoding="utf-8")
+        for target in texts:
+            os.replace(temporary[target], target)
+    finally:
+        for file in temporary.values():
+            file.unlink(missing_ok=True)
 
 
 def _look(path: Path, label: str | None) -> _Look:
@@ -203,7 +217,7 @@ def _findings(look: _Look) -> list[str]:
     lines = [f"{look.num_rows} rows; features: {counted}; label: {look.label} ({look.task})"]
     if look.schema.split:
         lines.append(f'the column "{look.schema.split}" holds a published split, which is used')
-    lines += [f'the column "{name}" is another value in almost every row: left out' for name in look.identifiers]
+    lines += [f'the column "{name}" has another value in almost every row: left out' for name in look.identifiers]
     if look.num_bad:
         lines.append(f"{look.num_bad} rows hold a value that is not of its column's kind: runs set them aside")
     return lines

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers import cli, image_folder, last_json, mixed_rows, sets, write_csv
+from tests.helpers import cli, image_folder, last_json, mixed_rows, ok, sets, write_csv
 
 GOOD = "a,b,y\n" + "".join(f"{i},{'xyz'[i % 3]},{'no' if i % 2 else 'yes'}\n" for i in range(60))
 
@@ -34,11 +34,11 @@ def table(folder: Path, text: str, config: str = 'source = "rows.csv"\nlabel = "
         ("", 3, ["rows.csv is empty"]),
         ("a,b,y\n", 3, ["rows.csv has a header but no rows"]),
         (
-            GOOD.replace("\n5,", "\nabc,"),
+            GOOD.replace("\n5", "\nabc5"),
             3,
-            ["rows.csv:7", 'column "a"', '"abc" is not a number', "features.categorical"],
+            ["11 of 60 rows", "rows.csv:7", 'column "a": "abc5" is not a number', "under features", "and 6 more"],
         ),
-        (GOOD.replace("\n5,z,no", "\n5,z,no,9"), 3, ["rows.csv:7", "4 values", "3 columns"]),
+        (GOOD.replace("z,no\n", "z,no,9\n"), 3, ["10 of 60 rows", "rows.csv:7", "4 values", "3 columns"]),
         (GOOD.replace("a,b,y", "a,a,y"), 3, ["rows.csv:1", '"a" 2 times', "columns 1, 2"]),
         (GOOD.replace("a,b,y", "a,b,yy"), 3, ['no column "y"', 'Did you mean "yy"']),
         (GOOD.replace("no", "yes"), 3, ["one class in train", '"yes"']),
@@ -60,6 +60,30 @@ def test_a_bad_table_is_refused(tmp_path: Path, text: str, code: int, parts: lis
     found, error = refused(tmp_path, "run", "c.toml", "--until", "prepare")
     assert found == code
     assert all(part in error for part in parts), error
+
+
+def test_a_few_bad_rows_are_set_aside_and_told(tmp_path: Path) -> None:
+    table(tmp_path, GOOD.replace("\n5,", "\nabc,").replace("\n7,y,no", "\n7,y,no,9"))
+    done = ok(cli(tmp_path, "run", "c.toml", "--until", "prepare"))
+    told = "2 bad rows are set aside in quarantine.parquet: not a number (1), a wrong number of values (1)"
+    assert told in " ".join(done.stderr.split())
+    (aside,) = tmp_path.glob("runs/c/ingest/*/quarantine.parquet")
+    rows = [tuple(row.values())[1:] for row in pq.read_table(aside).to_pylist()]
+    assert rows == [
+        (7, "a", "abc", "not a number"),
+        (9, None, "7,y,no,9", "4 values where there are 3 columns"),
+    ]
+    assert (
+        last_json(cli(tmp_path, "run", "c.toml", "--until", "ingest", "--json"))["stages"][0]["summary"]["rows"] == 58
+    )
+
+
+def test_what_stops_the_run_is_listed_beside_it(tmp_path: Path) -> None:
+    table(tmp_path, GOOD.replace("\n5", "\nabc5"))
+    _, error = refused(tmp_path, "run", "c.toml", "--until", "ingest")
+    assert "refused.parquet" in error
+    assert pq.read_table(tmp_path / "runs" / "c" / "refused.parquet").num_rows == 11
+    assert not list(tmp_path.rglob("manifest.json"))
 
 
 @pytest.mark.parametrize(
@@ -119,11 +143,11 @@ def test_init_refuses_an_absent_label_and_does_not_overwrite(tmp_path: Path) -> 
 
 
 def test_a_column_of_an_unusable_type_is_named(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"when": pa.array([0, 1], pa.timestamp("s")), "y": ["a", "b"]}), tmp_path / "rows.parquet")
+    pq.write_table(pa.table({"when": pa.array([0, 1], pa.duration("s")), "y": ["a", "b"]}), tmp_path / "rows.parquet")
     (tmp_path / "c.toml").write_text('source = "rows.parquet"\nlabel = "y"\n')
     code, error = refused(tmp_path, "run", "c.toml", "--until", "ingest")
     assert code == 3
-    assert '"when" is of type timestamp' in error
+    assert '"when" is of type duration' in error
     assert 'features.drop = ["when"]' in error
 
 

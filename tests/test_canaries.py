@@ -8,11 +8,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from pipeline.config import load_config
 from pipeline.progress import silent
 from pipeline.runner import run
+from pipeline.starter import write_config as init
 from tests.helpers import SMALL, image_folder, mixed_rows, write_csv
 
 LEARNT = ("schema.json", "transforms.json", "spec.json", "best.json", "trials.json", "history.json")
@@ -65,15 +68,27 @@ def write_config(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_corrupting_all_test_rows_of_a_table_changes_nothing_learnt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", [False, True], ids=["inferred", "schema-file"])
+def test_corrupting_all_test_rows_of_a_table_changes_nothing_learnt(tmp_path: Path, schema: bool) -> None:
     rows = mixed_rows()
     poisoned = [corrupt(row, number) if row["split"] == "test" else row for number, row in enumerate(rows)]
-    assert poisoned != rows
+    for row in poisoned[9:60:5]:  # test rows, which will be set aside
+        assert row["split"] == "test"
+        row["stamp"] = "poison"
+    text = 'label = "income"\n'
+    write_csv(tmp_path / "clean.csv", rows)
+    if schema:
+        init(tmp_path / "clean.csv", label="income", output=tmp_path / "made.toml")
+        text += 'schema_file = "made.schema.toml"\n'
     learnt = []
     for name, table in (("clean", rows), ("poisoned", poisoned)):
         write_csv(tmp_path / f"{name}.csv", table)
-        learnt.append(learn(write_config(tmp_path, name, f'source = "{name}.csv"\nlabel = "income"\n')))
+        learnt.append(learn(write_config(tmp_path, name, f'source = "{name}.csv"\n{text}')))
     assert learnt[0] == learnt[1]
+    (aside,) = (tmp_path / "runs" / "poisoned" / "ingest").glob("*/quarantine.parquet")
+    assert set(pq.read_table(aside)["value"].to_pylist()) == {"poison"}
+    anomalies = json.loads((aside.parent / "anomalies.json").read_text())
+    assert bool(anomalies) == schema
 
 
 def test_the_canary_is_alive_a_poisoned_train_row_does_change_what_is_learnt(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import load_config
@@ -120,7 +120,7 @@ def test_a_new_column_is_left_out_and_told(tmp_path: Path) -> None:
 
 
 def test_a_column_that_is_gone_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match='"schema": there is no column "age"'):
+    with pytest.raises(DataError, match='"schema_file": there is no column "age"'):
         read(tmp_path, [{name: value for name, value in row.items() if name != "age"} for row in rows()])
 
 
@@ -199,6 +199,7 @@ COLUMNS = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, COLUMNS, max_size=4), NAMES)
 def test_a_written_schema_is_read_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, columns: dict[str, Column], about: str
@@ -216,6 +217,7 @@ TABLES = st.integers(1, 4).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(TABLES)
 def test_what_init_writes_holds_for_the_same_data(
     tmp_path_factory: pytest.TempPathFactory, table: list[list[str]]

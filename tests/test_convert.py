@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.convert import REASONS, TIMESTAMP, BadValue, convert
@@ -186,6 +186,7 @@ ARRAYS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(ARRAYS, st.none() | st.sampled_from(KINDS))
 def test_convert_keeps_every_row_or_names_what_does_not_fit(values: pa.Array, declared: Any) -> None:
     table = pa.table({"x": values, "z": np.zeros(len(values)), "y": ["a"] * len(values)})
@@ -206,6 +207,7 @@ def test_convert_keeps_every_row_or_names_what_does_not_fit(values: pa.Array, de
         assert np.isfinite(batch.column(name).drop_null().to_numpy()).all()
 
 
+@settings(deadline=None)
 @given(arrays(CELLS, pa.string()), st.sampled_from(["numeric", "categorical", "text", "datetime", "tags"]))
 def test_converting_what_was_converted_changes_nothing(values: pa.Array, kind: Any) -> None:
     schema = Schema((), Feature("x", kind))
@@ -215,6 +217,7 @@ def test_converting_what_was_converted_changes_nothing(values: pa.Array, kind: A
     assert twice.column("x").to_pylist() == once.column("x").to_pylist()
 
 
+@settings(deadline=None)
 @given(arrays(CELLS, pa.string()), st.sampled_from(["numeric", "datetime"]), st.data())
 def test_a_value_is_judged_whatever_stands_beside_it(values: pa.Array, kind: Any, data: Any) -> None:
     cut = data.draw(st.integers(0, len(values)))

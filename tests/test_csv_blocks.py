@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.sources import Csv, csv_block
@@ -63,6 +63,7 @@ def tables(draw: st.DrawFn) -> tuple[list[list[str]], list[str], str]:
     return rows, texts, delimiter
 
 
+@settings(deadline=None)
 @given(tables(), SIZES, st.data())
 def test_any_table_is_read_back_and_every_row_found(
     table: tuple[list[list[str]], list[str], str], block_bytes: int, data: st.DataObject
@@ -83,6 +84,7 @@ def test_any_table_is_read_back_and_every_row_found(
         assert places == [Place(source.path, lines[row]) for row in wanted]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), CELLS), min_size=1, max_size=12),
     SIZES,
@@ -102,6 +104,7 @@ def test_typed_columns_hold_the_same_values(
         assert str(value) == "word" if place in words else float(value) == rows[place][0]
 
 
+@settings(deadline=None)
 @given(ODD_TEXTS, SIZES)
 def test_rows_rejects_and_places_agree_whatever_the_bytes_are(text: str, block_bytes: int) -> None:
     rejects: list[Reject] = []
@@ -117,6 +120,7 @@ def test_rows_rejects_and_places_agree_whatever_the_bytes_are(text: str, block_b
         assert [reject.place.line for reject in rejects] == [row.line for row in expected if row.problem]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), SIZES, st.booleans())
 def test_any_bytes_are_rows_rejects_or_an_error(content: bytes, block_bytes: int, quoting: bool) -> None:
     rejects: list[Reject] = []

@@ -374,6 +374,41 @@ def test_published_sides_are_kept(tmp_path: Path) -> None:
     assert not (done.sides[30:] == TEST).any()
 
 
+def test_rows_that_come_while_they_are_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_csv(tmp_path)
+    (tmp_path / "growing.py").write_text(
+        "from pipeline.data.sources import Csv\n\n\n"
+        "class Growing(Csv):\n"
+        "    def typed_batches(self, *arguments):\n"
+        "        yield from super().typed_batches(*arguments)\n"
+        "        with open(self.path, 'a') as handle:\n"
+        "            handle.write('33,red,no\\n')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "c.toml").write_text('source = { name = "growing:Growing", path = "rows.csv" }\nlabel = "y"\n')
+    done = pipeline(tmp_path, "run", "c.toml", "--until", "ingest")
+    assert done.code == 3
+    assert "changed while it was read" in done.err
+    assert not list(tmp_path.rglob("rows.arrow"))
+
+
+def test_init_writes_both_files_or_none(tmp_path: Path) -> None:
+    a_csv(tmp_path)
+    (tmp_path / "c.toml").mkdir()
+    done = pipeline(tmp_path, "init", "rows.csv", "--output", "c.toml", "--force")
+    assert done.code == 7
+    assert "c.toml cannot be written" in done.err
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.csv", "c.toml"}
+    assert pipeline(tmp_path, "init", "rows.csv", "--output", ".").code == 2
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.csv")
+    done = pipeline(tmp_path, "init", "rows.csv")
+    assert done.code == 3
+    assert "rows.csv is a pipe" in done.err
+
+
 def test_scikit_learn_by_name(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('source = { name = "ScikitLearn", dataset = "iris" }\n')
     assert len(prepared(tmp_path).sides) == 150

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.convert import convert
@@ -44,6 +44,7 @@ def keys(values: Any, name: str = "x") -> list[int]:
     return row_keys(pa.RecordBatch.from_arrays([column], [name]), [name]).tolist()
 
 
+@settings(deadline=None)
 @given(batches())
 def test_rows_have_equal_keys_if_and_only_if_they_are_equal(batch: pa.RecordBatch) -> None:
     def canonical(row: dict[str, Any]) -> str:
@@ -57,6 +58,7 @@ def test_rows_have_equal_keys_if_and_only_if_they_are_equal(batch: pa.RecordBatc
         assert len(set(rows)) == len(set(found.tolist()))
 
 
+@settings(deadline=None)
 @given(batches(), st.data())
 def test_neither_order_nor_storage_nor_neighbours_change_a_key(batch: pa.RecordBatch, data: Any) -> None:
     names = list(batch.schema.names)
@@ -93,6 +95,15 @@ def test_a_number_has_one_key_as_number_and_as_category(text: str) -> None:
         assert not bad
         found.add(row_keys(stored, ["x"])[0])
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-01-31", "2024-01-31T10:00:00.5", "2024-01-31 10:00", "2024-01-31T10:00:00+02:00", "1950-01-01", "?"]
+)
+def test_a_time_has_one_key_as_time_and_as_category(text: str) -> None:
+    raw = pa.RecordBatch.from_pydict({"x": [text]})
+    stored = [convert(raw, Schema((), Feature("x", kind)))[0] for kind in ("datetime", "categorical")]  # type: ignore[arg-type]
+    assert row_keys(stored[0], ["x"])[0] == row_keys(stored[1], ["x"])[0]
 
 
 def test_words_are_no_numbers() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.infer import Wanted, infer_schema, recognize_split_column
@@ -120,7 +120,7 @@ def test_only_what_the_schema_file_knows_is_a_feature() -> None:
 
 def test_a_column_of_the_schema_file_that_is_gone_is_named() -> None:
     table = pa.table({"x": ["1"], "y": ["a"]})
-    with pytest.raises(DataError, match='"schema": there is no column "z"'):
+    with pytest.raises(DataError, match='"schema_file": there is no column "z"'):
         infer_schema(table, Wanted("y", kinds={"x": "numeric", "z": "numeric"}, known={"x", "y", "z"}))
 
 
@@ -232,6 +232,7 @@ NAMES = st.text(min_size=1, max_size=5)
 FEATURES = st.builds(Feature, NAMES, st.sampled_from(["numeric", "categorical", "tags", "image", "text", "datetime"]))
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Schema,

@@ -65,7 +65,7 @@ def infer_schema(sample: pa.Table, wanted: Wanted, folder: Path | None = None) -
     for name in wanted.drop:
         _existing(name, names, "features.drop")
     for name, kind in wanted.kinds.items():
-        _existing(name, names, f"features.{kind}" if wanted.known is None else "schema")
+        _existing(name, names, f"features.{kind}" if wanted.known is None else "schema_file")
     for name in wanted.others:
         _existing(name, names, "split.column")
     split = _existing(wanted.split, names, "split.column") if wanted.split else None

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -83,22 +84,30 @@ def _bits(column: pa.Array) -> np.ndarray:
     if pa.types.is_uint64(kind):
         return np.array(column.fill_null(0), np.uint64)
     if pa.types.is_timestamp(kind):
-        bits = np.asarray(column.cast(pa.int64()).fill_null(np.iinfo(np.int64).min), np.int64).view(np.uint64)
-        return bits.copy()
+        bits = np.array(column.cast(pa.int64()).fill_null(0), np.int64).view(np.uint64)
+        bits[np.asarray(column.is_null())] = _MISSING
+        return bits
     return _hashed(column.to_pylist())
 
 
 @functools.lru_cache(1 << 17)
 def _category_key(text: str) -> np.uint64:
-    """A number has one key, as category and as number: one config takes it for the one, another for the other."""
-    if text[:1] in _NUMBER_BEGINS and "_" not in text:  # 1_0 is a number for Python alone
-        try:
-            number = np.float64(text) + 0.0
-        except ValueError:
-            return text_key(text)
-        if np.isfinite(number):
-            return np.uint64(number.view(np.uint64))
-    return text_key(text)
+    """A number or a time has one key, as text and as what it is: configs may differ in what they take it for."""
+    if text[:1] not in _NUMBER_BEGINS or "_" in text:  # 1_0 is a number for Python alone
+        return text_key(text)
+    try:
+        if text[4:5] == "-":
+            return np.uint64(np.int64(_microseconds(datetime.fromisoformat(text))).view(np.uint64))
+        number = np.float64(text) + 0.0
+    except ValueError:
+        return text_key(text)
+    return np.uint64(number.view(np.uint64)) if np.isfinite(number) else text_key(text)
+
+
+def _microseconds(time: datetime) -> int:
+    """Since 1970, as a time is stored."""
+    naive = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    return (naive - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 def _hashed(values: list[Any]) -> np.ndarray:

@@ -72,7 +72,7 @@ def load_schema_file(path: Path) -> SchemaFile:
         tree = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(
-            f'"schema": {path} does not exist.', expected="the schema file that pipeline init wrote",
+            f'"schema_file": {path} does not exist.', expected="the schema file that pipeline init wrote",
             fix="Write it again with pipeline init --force, or remove the key.",
         ) from None  # fmt: skip
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

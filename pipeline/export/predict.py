@@ -54,9 +54,11 @@ def predict(saved_model: Path, rows: Path, output: Path | None, reporter: Report
     model = tf.saved_model.load(str(version))  # bound to a name: otherwise it is collected before it is asked
     serve = model.signatures["serving_default"]
     answered = []
+    # Paths of images in a table begin beside it, as in training.
+    folder = None if rows.is_dir() or rows.suffix.lower() in ENDINGS else rows.absolute().parent
     with reporter.bar("rows answered") as advance:
         for batch, place_of in _batches(rows, about):
-            columns = _raw(batch, about, place_of)
+            columns = _raw(batch, about, place_of, folder)
             arguments = {
                 column["argument"]: tf.constant(columns[column["name"]], column["dtype"]) for column in about["columns"]
             }
@@ -97,7 +99,9 @@ def _place(source: Source, first_row: int, row: int) -> str:
     return str(source.places([first_row + row])[0])
 
 
-def _raw(batch: pa.RecordBatch, about: dict[str, Any], place_of: Callable[[int], str]) -> dict[str, np.ndarray]:
+def _raw(
+    batch: pa.RecordBatch, about: dict[str, Any], place_of: Callable[[int], str], folder: Path | None
+) -> dict[str, np.ndarray]:
     names = batch.schema.names
     for column in about["columns"]:
         if column["name"] not in names:
@@ -107,7 +111,7 @@ def _raw(batch: pa.RecordBatch, about: dict[str, Any], place_of: Callable[[int],
                 fix=did_you_mean(column["name"], names).strip() or None,
             )
     features = tuple(Feature(column["name"], column["kind"]) for column in about["columns"])
-    typed, bad = convert(batch, Schema(features[1:], features[0]))
+    typed, bad = convert(batch, Schema(features[1:], features[0]), folder)
     if bad:
         raise DataError(f'{place_of(bad[0].row)}, column "{bad[0].column}": "{bad[0].value}" is {bad[0].reason}.')
     return {

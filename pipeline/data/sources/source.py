@@ -99,6 +99,8 @@ def check_file(path: Path, kind: str) -> None:
         raise DataError(f"{path} does not exist.", expected=f"a {kind} file", fix=listed)
     if path.is_dir():
         raise DataError(f"{path} is a folder.", expected=f"a {kind} file")
+    if not path.is_file():  # it would be waited for without end
+        raise DataError(f"{path} is a pipe or a device.", expected=f"a {kind} file, which can be read twice")
     try:
         with path.open("rb") as handle:
             empty = not handle.read(1)
@@ -125,6 +127,6 @@ def folder_of(source: Source) -> Path | None:
     if not isinstance(path, str):
         return None
     here = Path(path)
-    while any(sign in str(here) for sign in "*?["):
+    while not here.exists() and any(sign in str(here) for sign in "*?["):
         here = here.parent
     return here.absolute() if here.is_dir() else here.parent.absolute()

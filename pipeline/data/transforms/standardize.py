@@ -28,8 +28,8 @@ class Standardize:
         """From the moments of the column on train. A constant column is sent to 0, whatever comes later."""
         deviation = statistics.standard_deviation
         largest = max(abs(statistics.minimum), abs(statistics.maximum))
-        # Below the rounding of the values themselves, a spread is noise.
-        constant = deviation <= largest * 1e-12
+        # Below the rounding of the values themselves, a spread is noise; below 1e-300 its inverse is not finite.
+        constant = deviation <= max(largest * 1e-12, 1e-300)
         wide = largest > deviation * _MAX_FLOAT32_RATIO or largest > float(np.finfo(np.float32).max) / 4
         return Standardized(
             mean=statistics.mean,

@@ -84,8 +84,20 @@ class ScaledTarget:
     scale: float
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
-        """float32 [rows], standardized."""
-        scaled: np.ndarray = ((labels - self.mean) / self.scale).astype(np.float32)
+        """float32 [rows], standardized.
+
+        Raises:
+          DataError: a label is so far from those of train that float32 cannot hold it.
+        """
+        with np.errstate(over="ignore"):
+            scaled: np.ndarray = ((labels - self.mean) / self.scale).astype(np.float32)
+        if np.isinf(scaled).any():
+            raise DataError(
+                f"A label is {labels[np.isinf(scaled)][0]:g}; those of train are {self.mean:g} on average and vary by "
+                f"{self.scale:g}.",
+                expected="labels of one order of magnitude",
+                fix="Mend it, or give the label's min and max in the schema file and checks.out_of_range.",
+            )
         return scaled
 
     def inverse(self, scaled: Any) -> Any:
