@@ -136,7 +136,10 @@ def stats(
 def predict(
     saved_model: Annotated[Path, typer.Argument(metavar="SAVED_MODEL", help="saved_models/NAME or one version of it.")],
     rows: Annotated[
-        Path, typer.Argument(metavar="ROWS", help="CSV, TSV or Parquet; for images also a file or a folder.")
+        Path,
+        typer.Argument(
+            metavar="ROWS", help="CSV, TSV, JSON lines, Parquet or Arrow; for images also a file or a folder."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help=".csv, .tsv or .parquet; default: CSV on stdout.")

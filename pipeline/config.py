@@ -370,7 +370,12 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
 
 def _found_path(written: str, folder: Path) -> str:
     """Beside the config, if anything is there, else below the current folder; a pattern likewise."""
-    path = Path(written).expanduser()
+    if "\0" in written:
+        raise ConfigError(f"The path {written!r} holds a NUL character.", expected="the path of a file or a folder")
+    try:
+        path = Path(written).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{written}: there is no such user.", expected="a path, or ~ for your own folder") from None
     beside, below = folder / path, Path.cwd() / path
     found = beside if _is_there(beside) or not _is_there(below) else below
     return os.path.abspath(found)

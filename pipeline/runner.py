@@ -140,13 +140,14 @@ def statistics(config: Config, reporter: Reporter, page: Path | None = None) -> 
     result = run(config, reporter, until="prepare")
     from pipeline.data.statistics import Statistics
     from pipeline.report.statistics_page import write_page
+    from pipeline.stages import drift_of
 
     written = read_json(result.stages[-1].directory / "statistics.json")
     sides = {name: Statistics.from_json(found) for name, found in written.items()}
     target = page or _run_of(config).directory / "statistics.html"
     with translate_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_page(sides, target, title=config.name)
+        write_page(sides, target, title=config.name, drift=drift_of(config, sides["train"]))
     return StatisticsFound(sides, target)
 
 

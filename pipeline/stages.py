@@ -185,19 +185,23 @@ def _act_on_leaks(context: Context, leaks: list[Any]) -> None:
         act(context.reporter, context.config.checks.leak, leak.line(), "checks.leak")
 
 
-def _look_for_drift(context: Context, train: Any) -> None:
+def drift_of(config: Config, train: Any) -> list[Any]:
+    """What sets the statistics of train apart from those of the last published model; nothing without one."""
     from pipeline.data.drift import compare
     from pipeline.data.statistics import Statistics
     from pipeline.export.published import latest_statistics
 
-    directory = Path(context.config.export.directory).absolute() / context.config.name
-    published = latest_statistics(directory)
-    if published is None or context.config.checks.drift == "ignore":
+    published = latest_statistics(Path(config.export.directory).absolute() / config.name)
+    if published is None:
+        return []
+    drift = config.drift
+    return compare(Statistics.from_json(published), train, thresholds=drift.thresholds, of_feature=drift.features)
+
+
+def _look_for_drift(context: Context, train: Any) -> None:
+    if context.config.checks.drift == "ignore":
         return
-    reference = Statistics.from_json(published)
-    drift = context.config.drift
-    found = compare(reference, train, thresholds=drift.thresholds, of_feature=drift.features)
-    lines = [f"drift: {one.line()}" for one in found]
+    lines = [f"drift: {one.line()}" for one in drift_of(context.config, train)]
     if lines and context.config.checks.drift == "stop":
         lines = ["\n".join(lines)]  # all that drifted, not the first of it
     for line in lines:

@@ -300,7 +300,7 @@ TOML_VALUES = [
     "2026-01-31",
     "{ min = 1 }", '"stop"', '"quarantine"', '"datetime"', '"Group"', '{ name = "Time", column = "when" }',
     '{ name = "Key" }', "99999999999999999999", "\x00", '{ name = "os:system" }', '{ name = "no.such:thing" }',
-    '"../rows.csv"', "[", '"\\ud800"', "'''", "{ train = 1.0, validation = 0, test = 0 }",
+    '"../rows.csv"', '"~nobody-at-all/rows.csv"', "[", '"\\ud800"', "'''", "{ train = 1.0, validation = 0, test = 0 }",
 ]  # fmt: skip
 
 
@@ -365,10 +365,11 @@ KEYS = [
 SETTINGS = [
     *TOML_VALUES, '"when"', '"colour"', '"tags"', '["when"]', '["colour"]', '["tags"]', '["a", "colour"]', "0.5",
     "2", "3",
-    '"Time"', '"Key"', '"Random"', '"StratifiedGroup"', '"Given"', '"Csv"', '"Parquet"', '";"', "[8, 8]", '"ignore"',
+    '"Time"', '"Key"', '"Random"', '"StratifiedGroup"', '"Given"', '"Csv"', '"Parquet"', '";"', "'\"'", '"\\n"', '" "', "[8, 8]", '"ignore"',
     '{ name = "Group", column = "colour" }', '{ name = "Key", column = "a" }', '"regression"', "false",
     '{ name = "Time", column = "when", gap = "2d" }', '{ name = "Time", column = "a", gap = 3 }',
-    '{ name = "Random", folds = 3, fold = 1 }', "{ a = { missing = 0.1 } }", "{ kolmogorov_smirnov = 0.5 }", "1_000_000", '["a", "b", "c", "d", "e"]',
+    '{ name = "Random", folds = 3, fold = 1 }', "{ a = { missing = 0.1 } }", "{ kolmogorov_smirnov = 0.5 }",
+    "1_000_000", '["a", "b", "c", "d", "e"]',
 ]  # fmt: skip
 
 

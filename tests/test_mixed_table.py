@@ -19,6 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipeline import models
+from pipeline.data.rows import labels_of
 from pipeline.data.statistics import Moments, count_values
 from pipeline.data.transforms import (
     ClassIndex,
@@ -29,7 +30,6 @@ from pipeline.data.transforms import (
     Tags,
     Transforms,
     Vocabulary,
-    labels_of,
 )
 from pipeline.data.transforms.date_time_parts import days_of, minutes_of
 from pipeline.data.transforms.hashed_text import count_words

@@ -19,6 +19,8 @@ from pipeline.progress import Reporter
 
 # Chance explains the twins of a table if it gives at least this share of what was found.
 _CHANCE_EXPLAINS = 0.5
+# A cluster beyond this share of the rows (texts of one template, say) would fill or starve a side of the split.
+_LARGEST_SHARE, _FEW_ROWS = 0.1, 50
 _MANIFEST = pa.schema([("row", pa.int64()), ("identity", pa.uint64()), ("cluster", pa.int64()), ("side", pa.uint8())])
 
 
@@ -131,6 +133,9 @@ def _bound(twins: Twins, clusters: np.ndarray, keep_together: bool | Literal["au
     share = len(np.unique(twins.pairs["exact"])) / max(len(clusters), 1)
     if twins.chance.share > 0 and twins.chance.share >= _CHANCE_EXPLAINS * share > 0:
         return False, "the columns have so few different values that chance explains most of the equal rows"
+    largest = int(np.bincount(clusters, minlength=1).max())
+    if len(clusters) >= _FEW_ROWS and largest > _LARGEST_SHARE * len(clusters):
+        return False, f"one cluster has {largest} of {len(clusters)} rows, and no side could do without it"
     return True, ""
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data.convert import convert
 from pipeline.data.schema import Feature, Schema
-from pipeline.data.sources import Csv, Parquet
+from pipeline.data.sources import Arrow, Csv, JsonLines, Parquet
 from pipeline.data.sources.image_folder import ENDINGS
 from pipeline.data.sources.source import Source, refuse
 from pipeline.errors import ConfigError, DataError, did_you_mean
@@ -33,7 +33,7 @@ def predict(saved_model: Path, rows: Path, output: Path | None, reporter: Report
 
     Args:
       saved_model: `saved_models/NAME`, of which the highest version is taken, or one version.
-      rows: CSV, TSV or Parquet with the model's columns, in any order and among others; for an image model
+      rows: CSV, TSV, JSON lines, Parquet or Arrow with the model's columns, in any order and among others; for an image model
         also an image, or a folder of images.
       output: CSV, TSV or Parquet to write; None: nothing is written.
       reporter: for progress.
@@ -76,6 +76,13 @@ def predict(saved_model: Path, rows: Path, output: Path | None, reporter: Report
     return table
 
 
+_SOURCES: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys((".parquet", ".pq"), Parquet),
+    **dict.fromkeys((".arrow", ".arrows", ".feather", ".ipc"), Arrow),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), JsonLines),
+}
+
+
 def _batches(rows: Path, about: dict[str, Any]) -> Iterator[tuple[pa.RecordBatch, Callable[[int], str]]]:
     """Rows to ask about, and where each row of the batch stands, for people."""
     images = [column["name"] for column in about["columns"] if column["kind"] == "image"]
@@ -87,7 +94,8 @@ def _batches(rows: Path, about: dict[str, Any]) -> Iterator[tuple[pa.RecordBatch
         table = pa.table({images[0]: [str(file) for file in files]})
         yield from ((batch, lambda row: str(rows)) for batch in table.to_batches(max_chunksize=size))
         return
-    source = Parquet(str(rows)) if rows.suffix.lower() in (".parquet", ".pq") else Csv(str(rows))
+    ending = rows.with_suffix("").suffix if rows.suffix.lower() == ".gz" else rows.suffix
+    source = _SOURCES.get(ending.lower(), Csv)(str(rows))
     first_row = 0
     for large in source.batches(refuse):
         for start in range(0, large.num_rows, size):

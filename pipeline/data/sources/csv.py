@@ -52,8 +52,12 @@ class Csv:
     quoting: bool = True
 
     def __post_init__(self) -> None:
-        if self.delimiter is not None and (len(self.delimiter) != 1 or not self.delimiter.isascii()):
-            raise ConfigError(f'"source.delimiter" is {self.delimiter!r}.', expected="one ASCII character")
+        sign = "," if self.delimiter is None else self.delimiter
+        if len(sign) != 1 or not sign.isascii() or sign in '\0"\r\n':
+            raise ConfigError(
+                f'"source.delimiter" is {sign!r}.',
+                expected="one ASCII character, neither quotation mark nor line break",
+            )
         if self.columns and self.header:
             raise ConfigError(
                 '"source.columns" names the columns of files without a header.', fix="Add header = false, or remove it."
