@@ -137,9 +137,7 @@ def predict(
     saved_model: Annotated[Path, typer.Argument(metavar="SAVED_MODEL", help="saved_models/NAME or one version of it.")],
     rows: Annotated[
         Path,
-        typer.Argument(
-            metavar="ROWS", help="CSV, TSV, JSON lines, Parquet or Arrow; for images also a file or a folder."
-        ),
+        typer.Argument(metavar="ROWS", help="CSV, TSV, JSON lines, Parquet, Arrow; also images."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help=".csv, .tsv or .parquet; default: CSV on stdout.")

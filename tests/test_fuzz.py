@@ -365,7 +365,8 @@ KEYS = [
 SETTINGS = [
     *TOML_VALUES, '"when"', '"colour"', '"tags"', '["when"]', '["colour"]', '["tags"]', '["a", "colour"]', "0.5",
     "2", "3",
-    '"Time"', '"Key"', '"Random"', '"StratifiedGroup"', '"Given"', '"Csv"', '"Parquet"', '";"', "'\"'", '"\\n"', '" "', "[8, 8]", '"ignore"',
+    '"Time"', '"Key"', '"Random"', '"StratifiedGroup"', '"Given"', '"Csv"', '"Parquet"', '";"', "'\"'",
+    '"\\n"', '" "', "[8, 8]", '"ignore"',
     '{ name = "Group", column = "colour" }', '{ name = "Key", column = "a" }', '"regression"', "false",
     '{ name = "Time", column = "when", gap = "2d" }', '{ name = "Time", column = "a", gap = 3 }',
     '{ name = "Random", folds = 3, fold = 1 }', "{ a = { missing = 0.1 } }", "{ kolmogorov_smirnov = 0.5 }",

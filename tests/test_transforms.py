@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.data.missing import MISSING
+from pipeline.data.rows import labels_of
 from pipeline.data.statistics import Moments, count_values
 from pipeline.data.transforms import (
     ClassIndex,
@@ -31,7 +32,6 @@ from pipeline.data.transforms import (
     Tags,
     Transforms,
     Vocabulary,
-    labels_of,
 )
 from pipeline.data.transforms.calendar import FIRST_MICROSECOND, LAST_MICROSECOND, day_of_year, days_from_date, weekday
 from pipeline.data.transforms.date_time_parts import FittedDateTimeParts, days_of, minutes_of

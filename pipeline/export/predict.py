@@ -33,7 +33,7 @@ def predict(saved_model: Path, rows: Path, output: Path | None, reporter: Report
 
     Args:
       saved_model: `saved_models/NAME`, of which the highest version is taken, or one version.
-      rows: CSV, TSV, JSON lines, Parquet or Arrow with the model's columns, in any order and among others; for an image model
+      rows: a CSV, TSV, JSON lines, Parquet or Arrow file with the model's columns, among others; for an image model
         also an image, or a folder of images.
       output: CSV, TSV or Parquet to write; None: nothing is written.
       reporter: for progress.
