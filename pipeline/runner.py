@@ -159,6 +159,7 @@ def _run(config: Config, reporter: Reporter, wanted: Sequence[Stage]) -> Result:
     _check(config, pending)
     result = Result(config.name)
     with run.lock():
+        found, own = _fingerprints(config)  # again: another process may have changed what was held out
         for stage in wanted:
             # Looked at again under the lock: another process may have finished it meanwhile.
             skipped = run.manifest(stage.name, found[stage.name]) is not None

@@ -18,10 +18,10 @@ from pipeline.config import parse
 from pipeline.data.convert import convert
 from pipeline.data.images import look as look_at
 from pipeline.data.infer import Wanted, infer_schema, kind_of, recognize_split_column
-from pipeline.data.ingest import read_sample
 from pipeline.data.kinds import KINDS
 from pipeline.data.observe import observe
 from pipeline.data.rows import labels_of
+from pipeline.data.sample import read_sample
 from pipeline.data.schema import Feature, Schema
 from pipeline.data.schema_file import Column, schema_text, toml_comment, toml_value
 from pipeline.data.sources.source import Source, folder_of

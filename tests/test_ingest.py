@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.data import ingest as ingesting
+from pipeline.data import sample
 from pipeline.data.convert import REASONS
 from pipeline.data.infer import Wanted
 from pipeline.data.ingest import Ingested, ingest
@@ -286,13 +286,31 @@ def test_kinds_come_from_a_sample_and_what_comes_later_is_checked_by_them(
 ) -> None:
     monkeypatch.setattr(csv_block, "BLOCK_BYTES", 100)
     monkeypatch.setattr(csv_block, "SMALL_BLOCK_BYTES", 100)
-    monkeypatch.setattr(ingesting, "SAMPLE_ROWS", 10)
+    monkeypatch.setattr(sample, "SAMPLE_ROWS", 10)
     lines = table()
     lines[90] = "old,2024-01-01,c"
     lines[91] = "91,2024-01-01,c"
     read(write(tmp_path / "rows.csv", lines), tmp_path / "out")
     assert [row[1:4] for row in quarantined(tmp_path / "out")] == [(92, "x", "old")]
     assert stored(tmp_path / "out", "y")[90] == "c"
+
+
+@pytest.mark.parametrize("order", [("train", "test"), ("test", "train")])
+def test_a_published_split_is_recognized_in_a_file_that_is_sorted_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(csv_block, "SMALL_BLOCK_BYTES", 100)
+    monkeypatch.setattr(sample, "SAMPLE_ROWS", 20)
+    # In train x is a number; as test has words, they are bad values, and no sign of a category.
+    values = {"train": [str(row) for row in range(90)], "test": ["word"] * 3}
+    lines = [
+        "x,y,split",
+        *(f"{value},{'ab'[row % 2]},{side}" for side in order for row, value in enumerate(values[side])),
+    ]
+    found = read(write(tmp_path / "rows.csv", lines), tmp_path / "out")
+    assert found.schema.split == "split"
+    assert found.schema.kinds["x"] == "numeric"
+    assert len(quarantined(tmp_path / "out")) == 3
 
 
 def test_a_category_that_is_missing_in_a_whole_batch_is_missing(

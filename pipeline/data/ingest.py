@@ -19,6 +19,7 @@ from pipeline.data.infer import UNKNOWN_COLUMN, Wanted, infer_schema
 from pipeline.data.keys import row_keys
 from pipeline.data.quarantine import Budget, Quarantine, check_budget, write_quarantine
 from pipeline.data.rows import IMAGE_ABOUT, IMAGE_KEY, IMAGE_SIGNATURE, ROW_KEY, pixels_name
+from pipeline.data.sample import read_sample
 from pipeline.data.schema import Feature, Schema
 from pipeline.data.schema_file import Column
 from pipeline.data.sources.ordered import ordered_map
@@ -30,8 +31,6 @@ from pipeline.progress import Reporter, silent
 
 Action = Literal["ignore", "warn", "quarantine", "stop"]
 
-# Kinds are inferred from so many rows, evenly spread over the first batches of at least SAMPLE_ROWS rows in all.
-SAMPLE_ROWS, _INFERRED_ROWS = 50_000, 10_000
 _IMAGE_ROWS, _LOOKED_AT = 256, 16
 # Larger images are brought to this size unless the config says otherwise: what a small convnet on a laptop
 # can use. 8x8 digits or 28x28 clothes keep their size.
@@ -58,22 +57,6 @@ class Ingested:
     num_unlabelled: int
     quarantine: dict[str, Any] = field(default_factory=dict)
     anomalies: tuple[Anomaly, ...] = ()
-
-
-def read_sample(source: Source) -> pa.Table:
-    """Some 10,000 of the first rows, evenly spread over some 50,000."""
-    first: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in source.batches(lambda reject: None):
-        first.append(batch)
-        rows += batch.num_rows
-        if rows >= SAMPLE_ROWS:
-            break
-    if not first:
-        raise DataError(f"{getattr(source, 'path', 'The source')} holds no row that can be read.")
-    sample = pa.Table.from_batches(first)
-    stride = max(1, rows // _INFERRED_ROWS)
-    return sample.take(pa.array(np.arange(0, rows, stride))) if stride > 1 else sample
 
 
 def ingest(

@@ -21,6 +21,8 @@ from pipeline.data.sources.source import Source, typed_batches
 _MOST_VALUES = 100
 # From so many rows on, a column without a repetition is taken for one that never repeats.
 _UNIQUE_ROWS = 50
+# Of a longer table nobody says whether a column repeats itself: memory stays flat.
+_MOST_KEYS = 2_000_000
 # The share of missing values may double before it is an anomaly.
 _MISSING_FACTOR = 2.0
 
@@ -64,7 +66,7 @@ class _Observed:
         found = row_keys(present, [self.feature.name])
         before = len(self.keys)
         self.keys.update(np.unique(found).tolist())
-        if len(self.keys) < before + len(found):
+        if len(self.keys) < before + len(found) or len(self.keys) > _MOST_KEYS:
             self.keys = None
 
     def column(self, is_label: bool) -> Column:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.data.statistics import FeatureStatistics, HeavyHitters, Numbers
-from pipeline.data.statistics.digest import ALL_VALUES
 
 # One false alarm in a thousand comparisons without a difference.
 _LEVEL = 0.001
@@ -80,7 +79,7 @@ def numeric(reference: Numbers, current: Numbers, of: str = "") -> Iterator[Meas
     """Jensen-Shannon over the reference's deciles, and Kolmogorov-Smirnov. `of` says of what, as in " of words"."""
     from scipy.stats import kstwobign
 
-    inverse = _inverse(min(reference.moments.count, ALL_VALUES), min(current.moments.count, ALL_VALUES))
+    inverse = _inverse(reference.moments.count, current.moments.count)
     means = f"mean{of} {reference.moments.mean:.4g} -> {current.moments.mean:.4g}"
     bounds = f"range {_range(reference)} -> {_range(current)}"
     edges = _decile_edges(reference)

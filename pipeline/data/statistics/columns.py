@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.data.kinds import Kind
-from pipeline.data.statistics.digest import ALL_VALUES, STRIDE
 from pipeline.data.statistics.distinct import DistinctBuilder
 from pipeline.data.statistics.feature import FeatureStatistics
 from pipeline.data.statistics.hashing import hash_numbers, hash_strings
@@ -19,6 +18,7 @@ from pipeline.data.statistics.numbers import NumbersBuilder
 
 IMAGE_SIZES = ("height", "width", "channels")
 # A dictionary with more entries than a batch has rows costs more to count by than the batch itself.
+_ALL_TEXTS, _TEXT_STRIDE = 65_536, 11
 _MAX_DICTIONARY = 65_536
 _MICROSECONDS = 1e6
 
@@ -161,7 +161,7 @@ class TextColumn(ColumnBuilder):
         self.add_numbers("characters", floats(pc.utf8_length(present)), column.null_count)
         self.add_numbers("words", floats(pc.count_substring_regex(present, r"\S+")), column.null_count)
         self.distinct.add(hash_strings(present))
-        # The rows of the digests: the first 65,536, then every 11th, wherever batches begin.
+        # The first 65,536, then every 11th, a prime, so that rows with a period are met in every phase.
         sample = present.take(pa.array(sampled_rows(self.numbers["words"].digest.seen - len(present), len(present))))
         words = pc.list_flatten(pc.ascii_split_whitespace(pc.utf8_lower(sample)))
         self.top.add_column(words.filter(pc.not_equal(words, "")))
@@ -203,5 +203,5 @@ def add_distinct(distinct: DistinctBuilder, values: np.ndarray) -> None:
 def sampled_rows(seen: int, num_rows: int) -> np.ndarray:
     """int64: which of the next rows belong to the sample, after `seen` of them."""
     rows = np.arange(num_rows)
-    position = rows + seen - ALL_VALUES
-    return rows[(position < 0) | (position % STRIDE == 0)]
+    position = rows + seen - _ALL_TEXTS
+    return rows[(position < 0) | (position % _TEXT_STRIDE == 0)]

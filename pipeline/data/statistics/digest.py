@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-# Every value up to here, then every 11th: a digest costs 70 ns a value, more than all else together. 11 is a prime,
-# so that rows with a period (hours, weekdays, a grid) are met in every phase.
-ALL_VALUES = 65_536
-STRIDE = 11
-# Ranks are then off by some 0.1 %; beyond the first 65,536 values the sample adds up to 0.9 %.
+# A digest costs 70 ns a value, more than all else together. So of every full block of values only every 16th goes into
+# it, in the order of their size: that is off by 16 ranks in 16,384, where as many values by chance were off by 1.5 %.
+BLOCK = 16_384
+STRIDE = 16
+# Ranks are then off by some 0.1 % by the digest itself.
 _COMPRESSION = 300
 _GRID = np.linspace(0, 1, 401)
 _HEADER_BYTES = 32
@@ -28,7 +28,7 @@ class Digest:
     """Where the values of a column lie.
 
     Attributes:
-      state: a serialized t-digest; of the first 65,536 values all, then of every 11th, with the weight of 11.
+      state: a serialized t-digest; of full blocks of values every 16th by size, with the weight of 16, of the rest all.
 
     Example:
       >>> builder = DigestBuilder()
@@ -82,32 +82,35 @@ class DigestBuilder:
     """Takes values, batch by batch; what it makes does not depend on where batches begin."""
 
     seen: int = 0
-    first: Any = field(default_factory=lambda: _new_sketch())
-    strided: Any = field(default_factory=lambda: _new_sketch())
+    waiting: list[np.ndarray] = field(default_factory=list)
+    num_waiting: int = 0
+    thinned: Any = field(default_factory=lambda: _new_sketch())
 
     def add(self, values: np.ndarray) -> None:
         """Takes finite float64 [n]."""
-        head = max(0, min(ALL_VALUES - self.seen, len(values)))
-        rest = values[head:]
-        start = -(self.seen + head - ALL_VALUES) % STRIDE
         self.seen += len(values)
-        if head:
-            self.first.update(values[:head] * _UNIT)
-        if len(rest) > start:
-            self.strided.update(rest[start::STRIDE] * _UNIT)
+        self.waiting.append(values)
+        self.num_waiting += len(values)
+        if self.num_waiting < BLOCK:
+            return
+        joined = np.concatenate(self.waiting)
+        full = len(joined) // BLOCK * BLOCK
+        blocks = np.sort(joined[:full].reshape(-1, BLOCK), axis=1)
+        self.thinned.update(np.ascontiguousarray(blocks[:, STRIDE // 2 :: STRIDE]).ravel() * _UNIT)
+        self.waiting, self.num_waiting = [joined[full:].copy()], len(joined) - full
 
     def build(self) -> Digest:
         """What was taken so far."""
-        import datasketches
-
-        merged = datasketches.tdigest_double.deserialize(self.first.serialize())
-        if not self.strided.is_empty():
-            merged.merge(_weighted(self.strided))
+        merged = _new_sketch()
+        if self.num_waiting:
+            merged.update(np.concatenate(self.waiting) * _UNIT)
+        if not self.thinned.is_empty():
+            merged.merge(_weighted(self.thinned))
         return Digest(merged.serialize())
 
 
 def _weighted(sketch: Any) -> Any:
-    """With 11 times the weight.
+    """With 16 times the weight.
 
     Merging a digest with itself would do it, too, but each merge blurs it. So the weights are multiplied where they
     stand in the serialized digest (Apache DataSketches' format, the same in all its languages): 16 bytes of header,
@@ -115,10 +118,6 @@ def _weighted(sketch: Any) -> Any:
     """
     import datasketches
 
-    if sketch.get_total_weight() == 1:  # stored as the value alone
-        weighted = _new_sketch()
-        weighted.update(np.full(STRIDE, sketch.get_quantile(0.5)))
-        return weighted
     state = bytearray(sketch.serialize())
     centroids = np.frombuffer(state, np.dtype([("mean", "<f8"), ("weight", "<u8")]), offset=_HEADER_BYTES)
     centroids["weight"] *= STRIDE
