@@ -303,11 +303,8 @@ def test_a_published_split_is_recognized_in_a_file_that_is_sorted_by_it(
     monkeypatch.setattr(sample, "SAMPLE_ROWS", 20)
     # In train x is a number; as test has words, they are bad values, and no sign of a category.
     values = {"train": [str(row) for row in range(90)], "test": ["word"] * 3}
-    lines = [
-        "x,y,split",
-        *(f"{value},{'ab'[row % 2]},{side}" for side in order for row, value in enumerate(values[side])),
-    ]
-    found = read(write(tmp_path / "rows.csv", lines), tmp_path / "out")
+    lines = [f"{value},{'ab'[row % 2]},{side}" for side in order for row, value in enumerate(values[side])]
+    found = read(write(tmp_path / "rows.csv", lines, "x,y,split"), tmp_path / "out")
     assert found.schema.split == "split"
     assert found.schema.kinds["x"] == "numeric"
     assert len(quarantined(tmp_path / "out")) == 3
