@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.components import check_training, source_of, wanted_of
+from pipeline.components import check_training, columns_of, source_of, wanted_of
 from pipeline.config import Config
+from pipeline.data.linked import linked_fingerprint
 from pipeline.data.sources.source import Source
 from pipeline.errors import DataError, RunError
 from pipeline.hashing import FileHashes
@@ -259,7 +260,11 @@ def _fingerprints(config: Config) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _source_fingerprint(config: Config) -> str:
-    hashes = FileHashes(_run_of(config).directory / ".hashes.json")
-    found = source_of(config).fingerprint(hashes)
+    hashes, source = FileHashes(_run_of(config).directory / ".hashes.json"), source_of(config)
+    found = source.fingerprint(hashes)
+    kinds = {name: column.kind for name, column in columns_of(config).items()} | config.features.kinds
+    images = [name for name, kind in kinds.items() if kind == "image"]
+    if images and (linked := linked_fingerprint(source, images, hashes)):
+        found = f"{found}-{linked}"
     hashes.save()
     return found

@@ -364,6 +364,16 @@ def test_every_source_goes_from_init_to_prepared_stores(tmp_path: Path, name: st
     assert not pq.read_table(done.stages["ingest"] / "quarantine.parquet").num_rows
 
 
+def test_an_image_of_a_list_that_changed_is_read_again(tmp_path: Path) -> None:
+    image_list(tmp_path)
+    init(tmp_path, "data/list.csv", "--label", "y")
+    before = prepared(tmp_path).stages["ingest"]
+    assert prepared(tmp_path).stages["ingest"] == before
+    first, second, *_ = sorted((tmp_path / "data" / "photos").rglob("*.*"))
+    first.write_bytes(second.read_bytes())
+    assert prepared(tmp_path).stages["ingest"] != before
+
+
 def test_published_sides_are_kept(tmp_path: Path) -> None:
     train_and_test(tmp_path)
     init(tmp_path, "set", "--label", "y")
