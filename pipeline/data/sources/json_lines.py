@@ -36,9 +36,9 @@ class JsonLines:
     """Rows of JSON objects, one a line.
 
     Keys become columns in the order in which they appear; a key that a row lacks is null there. The values in the
-    first lines (some 100,000) tell the types: whole numbers int64, numbers float64, true and false bool, text string,
-    lists list<string>. An object in an object becomes dotted columns (`address.city`); what lies deeper, and columns of
-    several types, become text. A later line whose value does not fit, or that has a new key, is rejected.
+    first lines (some 100,000) tell the types: numbers float64, whole ones beyond 2^53 int64, true and false bool, text
+    string, lists list<string>. An object in an object becomes dotted columns (`address.city`); what lies deeper, and
+    columns of several types, become text. A later line whose value does not fit, or that has a new key, is rejected.
 
     Args:
       path: a file in UTF-8, a pattern (`logs/*.jsonl`) or a folder; `.gz` is unpacked on the way. Keys that every line

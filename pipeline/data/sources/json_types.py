@@ -133,21 +133,26 @@ def _types(tags: set[str]) -> tuple[pa.DataType, pa.DataType | None]:
     within = {tag for tag in tags if tag.startswith("in list: ")}
     outer = tags - within - {"null"}
     if outer == {"list"} and not within & {"in list: list", "in list: object"}:
-        elements = {"in list: text": pa.string(), "in list: int": pa.int64(), "in list: bool": pa.bool_()}
+        whole = dict.fromkeys(("in list: int", "in list: long"), pa.int64())
+        elements = {"in list: text": pa.string(), "in list: bool": pa.bool_(), **whole}
         kinds = [elements.get(tag) for tag in within] or [pa.string()]
         return TAGS, pa.list_(kinds[0]) if len(kinds) == 1 and kinds[0] is not None else None
-    for kind, known in ((pa.string(), "text"), (pa.bool_(), "bool"), (pa.int64(), "int")):
-        if outer == {known}:
+    # Whole numbers that float64 holds are numbers, since 2.5 may come after 2; longer ones keep their digits.
+    for kind, known in ((pa.string(), {"text"}), (pa.bool_(), {"bool"}), (pa.int64(), {"int", "long"})):
+        if outer and outer <= known and outer != {"int"}:
             return kind, kind
     if not outer:
         return pa.string(), pa.null()
-    return (pa.float64(), pa.float64()) if outer <= {"int", "float"} else (pa.string(), None)
+    return (pa.float64(), pa.float64()) if outer <= {"int", "long", "float"} else (pa.string(), None)
 
 
 def _tag(value: Any) -> str:
     if type(value) is int:
-        return "int" if _is_int64(value) else "float"
+        return "int" if abs(value) <= _FLOAT64_WHOLE else "long" if _is_int64(value) else "float"
     return _TAGS_OF_TYPES[type(value)]
+
+
+_FLOAT64_WHOLE = 2**53
 
 
 def _is_int64(number: float) -> bool:
