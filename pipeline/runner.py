@@ -105,7 +105,7 @@ def run_stage(config: Config, reporter: Reporter, name: str) -> Result:
 
 def status(config: Config) -> list[State]:
     """The state of every stage."""
-    run, (found, _) = _run_of(config), _fingerprints(config)
+    run, (found, _) = _run_of(config), _fingerprints(config, _source_fingerprint(config))
     states = []
     for name, fingerprint in found.items():
         manifest = run.manifest(name, fingerprint)
@@ -153,14 +153,15 @@ def statistics(config: Config, reporter: Reporter, page: Path | None = None) -> 
 
 
 def _run(config: Config, reporter: Reporter, wanted: Sequence[Stage]) -> Result:
-    run, (found, own) = _run_of(config), _fingerprints(config)
+    run, source = _run_of(config), _source_fingerprint(config)
+    found, own = _fingerprints(config, source)
     pending = [stage for stage in wanted if run.manifest(stage.name, found[stage.name]) is None]
     if not pending:  # nothing to write, so no lock is needed
         return Result(config.name, [_done(run, stage, found, skipped=True) for stage in wanted])
     _check(config, pending)
     result = Result(config.name)
     with run.lock():
-        found, own = _fingerprints(config)  # again: another process may have changed what was held out
+        found, own = _fingerprints(config, source)  # again: another process may have changed what was held out
         for stage in wanted:
             # Looked at again under the lock: another process may have finished it meanwhile.
             skipped = run.manifest(stage.name, found[stage.name]) is not None
@@ -205,7 +206,7 @@ def _make(
         summary = function(
             stages.Context(config, inputs, writing.directory, fingerprint, reporter, run.directory, remembered)
         )
-        if not stage.needs and _fingerprints(config)[1][stage.name] != own[stage.name]:
+        if not stage.needs and _fingerprints(config, _source_fingerprint(config))[1][stage.name] != own[stage.name]:
             raise DataError(
                 "The source, or the schema file, changed while it was read.",
                 expected="the same content from the beginning of a run to its end",
@@ -251,9 +252,8 @@ def _run_of(config: Config) -> Run:
     return Run(Path(config.runs).absolute() / config.name)
 
 
-def _fingerprints(config: Config) -> tuple[dict[str, str], dict[str, str]]:
+def _fingerprints(config: Config, source: str) -> tuple[dict[str, str], dict[str, str]]:
     """Of every stage: its fingerprint, and that without regard to what earlier runs held out."""
-    source = _source_fingerprint(config)
     own = fingerprints(config, source, code_hashes)
     held_out = HeldOut.of(_run_of(config).directory)
     return fingerprints(config, source, code_hashes, held_out.state_for), own

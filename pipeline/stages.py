@@ -143,12 +143,12 @@ def prepare(context: Context) -> dict[str, Any]:
     if schema.of_kind("image") or schema.of_kind("text"):
         import_tensorflow()
     rows, sides = context.inputs["ingest"] / "rows.arrow", np.load(context.inputs["split"] / "sides.npy")
-    learnt = learn(rows, schema, sides, context.reporter)
     arguments = context.config.prepare.model_dump()
-    spec, transforms = preparing.fit(learnt, schema, task=context.config.task, **arguments)
-    del learnt
-    with ThreadPoolExecutor(1) as pool:  # beside the encoding, which leaves time between two batches
-        leaks = pool.submit(_leaks, context.config, rows, sides, schema, spec.task)
+    with ThreadPoolExecutor(1) as pool:  # beside the rest, which leaves time between two batches
+        leaks = pool.submit(_leaks, context.config, rows, sides, schema)
+        learnt = learn(rows, schema, sides, context.reporter)
+        spec, transforms = preparing.fit(learnt, schema, task=context.config.task, **arguments)
+        del learnt
         statistics = preparing.encode(rows, schema, sides, transforms, spec, context.out, context.reporter)
         _act_on_leaks(context, leaks.result())
     write_json(context.out / "statistics.json", {side: found.to_json() for side, found in statistics.items()})
@@ -158,16 +158,20 @@ def prepare(context: Context) -> dict[str, Any]:
     return {"task": spec.task, "classes": spec.num_classes, "features": len(transforms.features)}
 
 
-def _leaks(config: Config, rows: Path, sides: Any, schema: Any, task: str) -> list[Any]:
+def _leaks(config: Config, rows: Path, sides: Any, schema: Any) -> list[Any]:
     """On train rows only: what is found may make a person drop a column, and then it is learnt."""
     from pipeline.data.leaks import find_leaks
-    from pipeline.data.rows import sample_rows
+    from pipeline.data.preparation import task_of
+    from pipeline.data.rows import labels_of, sample_rows
     from pipeline.data.sides import TRAIN
 
     kinds = {column.name: column.kind for column in (*schema.features, schema.label)}
     sample = sample_rows(rows, sides, TRAIN, LEAK_ROWS, [name for name, kind in kinds.items() if kind != "image"])
     kinds = {name: kind for name, kind in kinds.items() if kind != "image"}
     known_after = config.features.known_after
+    if not sample.num_rows:
+        return []
+    task = task_of(config.task, labels_of(sample[schema.label.name].combine_chunks()), schema)
     return find_leaks(sample, schema.label.name, kinds, task=task, known_after=known_after, seed=config.seed)
 
 

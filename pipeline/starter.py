@@ -38,7 +38,8 @@ _LABEL_NAMES = (
 _TABLE_ROW_SECONDS = 25e-6
 _IMAGE_SECONDS, _PIXEL_SECONDS = 150e-6, 0.6e-6
 _TUNE_SECONDS, _TRAIN_SECONDS = 130.0, 90.0
-_TRIALS = 10
+# At most; fewer where two epochs of so many would take longer than the search may.
+_TRIALS, _LEAST_EPOCHS = 10, 2
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -199,16 +200,17 @@ def _identifiers(sample: pa.Table, schema: Schema) -> list[str]:
     return found if len(found) < len(schema.features) else []
 
 
-def _budget(look: _Look) -> tuple[int, int]:
-    """Epochs of a trial and of the final training."""
+def _budget(look: _Look) -> tuple[int, int, int]:
+    """Trials, epochs of a trial, and of the final training."""
     if look.image_size:
         row_seconds = _IMAGE_SECONDS + _PIXEL_SECONDS * look.image_size[0] * look.image_size[1]
     else:
         row_seconds = _TABLE_ROW_SECONDS
     epoch_seconds = max(row_seconds * look.num_rows * 0.7, 0.02)
-    tune = int(np.clip(_TUNE_SECONDS / (_TRIALS * epoch_seconds), 2, 20))
+    trials = int(np.clip(_TUNE_SECONDS / (_LEAST_EPOCHS * epoch_seconds), 1, _TRIALS))
+    tune = int(np.clip(_TUNE_SECONDS / (trials * epoch_seconds), _LEAST_EPOCHS, 20))
     train = int(np.clip(_TRAIN_SECONDS / epoch_seconds, 4, 100))
-    return tune, train
+    return trials, tune, train
 
 
 def _findings(look: _Look) -> list[str]:
@@ -226,7 +228,7 @@ def _findings(look: _Look) -> list[str]:
 def _text(look: _Look, path: str, schema_file: str) -> str:
     import jinja2
 
-    tune_epochs, train_epochs = _budget(look)
+    trials, tune_epochs, train_epochs = _budget(look)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - it is TOML
@@ -252,7 +254,7 @@ def _text(look: _Look, path: str, schema_file: str) -> str:
         train_epochs=train_epochs,
         tune_epochs=tune_epochs,
         augment=_augment(look),
-        trials=_TRIALS,
+        trials=trials,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -15,6 +16,8 @@ def import_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
+    # What it writes from Python, such as that functions are traced again for every trial.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)

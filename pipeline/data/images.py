@@ -75,11 +75,11 @@ def look_all(
       images: paths or encoded bytes.
       size: height and width of the pixels to bring along. Larger images are then decoded only once.
     """
+    if size is not None and min(size) >= _LEAST_SIDE:
+        yield from _with_pixels(list(map(_head, images)), size)
+        return
     with ThreadPoolExecutor() as pool:
-        if size is None or min(size) < _LEAST_SIDE:
-            yield from pool.map(_look, images)
-        else:
-            yield from _with_pixels(list(pool.map(_head, images)), size)
+        yield from pool.map(_look, images)
 
 
 @dataclass(frozen=True)
