@@ -140,8 +140,8 @@ def statistics(config: Config, reporter: Reporter, page: Path | None = None) -> 
     """
     result = run(config, reporter, until="prepare")
     from pipeline.data.statistics import Statistics
+    from pipeline.findings import drift_of
     from pipeline.report.statistics_page import write_page
-    from pipeline.stages import drift_of
 
     written = read_json(result.stages[-1].directory / "statistics.json")
     sides = {name: Statistics.from_json(found) for name, found in written.items()}
@@ -195,17 +195,16 @@ def _make(
             )
         inputs[need] = run.artifact(need, found[need])
     from pipeline import stages
+    from pipeline.context import Context
 
-    function: Callable[[stages.Context], dict[str, Any]] = getattr(stages, stage.name)
+    function: Callable[[Context], dict[str, Any]] = getattr(stages, stage.name)
     reporter.stage(stage.name, stage.about)
     started = time.perf_counter()
     fingerprint = found[stage.name]
     with run.write(stage.name, fingerprint) as writing:
         before = len(reporter.warnings)
         remembered = HeldOut.of(run.directory).state_for(own[stage.name]) if stage.remembers else None
-        summary = function(
-            stages.Context(config, inputs, writing.directory, fingerprint, reporter, run.directory, remembered)
-        )
+        summary = function(Context(config, inputs, writing.directory, fingerprint, reporter, run.directory, remembered))
         if not stage.needs and _fingerprints(config, _source_fingerprint(config))[1][stage.name] != own[stage.name]:
             raise DataError(
                 "The source, or the schema file, changed while it was read.",

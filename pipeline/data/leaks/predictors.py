@@ -14,7 +14,7 @@ from pipeline.data.leaks.leak import Leak
 # honest single features of well-known tables reach 0.98 (AUC: breast cancer) and 0.95 (R^2: motor for total UPDRS).
 ALMOST_PERFECT = 0.99
 # More rows change the third digit no more.
-MAX_ROWS = 10_000
+MAX_ROWS = 5_000
 MIN_ROWS = 50
 # Rows of the rarest of two classes: an AUC over fewer is luck.
 MIN_CLASS = 10

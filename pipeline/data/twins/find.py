@@ -29,7 +29,7 @@ from pipeline.data.twins.tables import Grid
 from pipeline.data.twins.texts import near_texts
 from pipeline.progress import Reporter, silent
 
-_SAMPLE_ROWS = 20_000
+_SAMPLE_ROWS = 10_000
 
 
 @dataclass(frozen=True)
