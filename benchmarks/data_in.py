@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import statistics
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.report import Result, note, report, timed
+from benchmarks.report import Result, note, peak_bytes, report, timed
 from benchmarks.tables import write_table
 
 _SIZE = 64
@@ -108,8 +107,7 @@ def of_large_tables(small: Path, large: Path, factor: int, folder: Path) -> list
 
 def child(file: Path, folder: Path) -> None:
     prepare_seconds = seconds(lambda: prepare(file, folder / "child"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": prepare_seconds, "peak_bytes": peak}))
+    print(json.dumps({"seconds": prepare_seconds, "peak_bytes": peak_bytes()}))
 
 
 def of_images(photos: Path, folder: Path, times: int) -> list[Result]:

@@ -7,6 +7,7 @@ import json
 import operator
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -90,6 +91,17 @@ def timed(command: Sequence[str | Path], cwd: Path) -> tuple[float, float, str]:
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return seconds, _cpu_seconds_of_children() - cpu_started, done.stdout
+
+
+def peak_bytes() -> int:
+    """The most memory that this process ever held.
+
+    Linux counts into `ru_maxrss` what the process that started this one held then; `VmHWM` is this one's own.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+    return 1024 * (found[0] if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def note(text: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from pipeline import __version__
 
@@ -130,6 +131,81 @@ def stats(
     found = statistics(_load(config, set_), _reporter(quiet), html)
     show_statistics(found.sides, Console(highlight=False))
     print(f"wrote {found.page}")
+
+
+class _ImagesCommand(TyperCommand):
+    """Lets `--images` stand alone or with the file to write, which typer's options cannot."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Gives a lone `--images` an empty value; only what ends in .png is taken for its file."""
+        for place in [place for place, one in enumerate(args) if one == "--images"][::-1]:
+            if not "".join(args[place + 1 : place + 2]).lower().endswith(".png"):
+                args = [*args[: place + 1], "", *args[place + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_ImagesCommand)
+def preview(
+    config: ConfigPath,
+    rows: Annotated[int, typer.Option(help="Rows of the batch that are shown with their values.")] = 3,
+    epoch: Annotated[int, typer.Option(help="Of which the first batch is shown; counted from 0.")] = 0,
+    row: Annotated[int | None, typer.Option(help="A row of train: what the epoch does to it.")] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="[FILE.png]", help="Draw a sheet of pictures; default: preview.png beside the run."),
+    ] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show one train batch in every step: raw, encoded, and after each augmentation."""
+    from rich.console import Console
+
+    from pipeline import inspection
+
+    seen = inspection.preview(
+        _load(config, set_),
+        _reporter(quiet),
+        rows=rows,
+        epoch=epoch,
+        row=row,
+        sheet=images is not None,
+        sheet_path=Path(images) if images else None,
+    )
+    from pipeline.preview_table import show_preview
+
+    if as_json:
+        print(json.dumps(_finite(seen.to_json())))
+    else:
+        show_preview(seen, Console(highlight=False))
+
+
+@app.command()
+def profile(
+    config: ConfigPath,
+    seconds: Annotated[float, typer.Option(help="Of measuring; all in all it takes some more.")] = 2.0,
+    apply: Annotated[bool, typer.Option("--apply", help="Write what is recommended into CONFIG.")] = False,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure what waits in a training, the feed or the model, and recommend what would help."""
+    from rich.console import Console
+
+    from pipeline import inspection
+
+    found = inspection.profile(_load(config, set_), _reporter(quiet), seconds=seconds)
+    from pipeline import profiling
+    from pipeline.profile_table import show_changes, show_profile
+
+    console = Console(highlight=False)
+    if not as_json:
+        show_profile(found, console)
+    changes = profiling.apply(config, [(one.key, one.value) for one in found.recommended]) if apply else []
+    if as_json:
+        print(json.dumps(_finite({**found.to_json(), "applied": [vars(change) for change in changes]})))
+    elif apply:
+        show_changes(config, changes, console)
 
 
 @app.command()

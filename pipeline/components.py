@@ -6,7 +6,7 @@ import inspect
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from pipeline.data.kinds import Kind
 from pipeline.data.schema_file import Column, load_schema_file
 from pipeline.data.sources.source import Source
 from pipeline.data.split import Given, Time
+from pipeline.data.transforms.choose import default_choices
+from pipeline.data.transforms.transform import Transform
 from pipeline.errors import ConfigError
 from pipeline.resolve import build, check_arguments, find
+from pipeline.spec import Spec
 
 _ENDINGS = {
     ".csv": "Csv",
@@ -34,6 +37,14 @@ _ENDINGS = {
     ".jsonl": "JsonLines",
     ".ndjson": "JsonLines",
     ".npz": "Npz",
+}
+# What an augmentation of a part changes.
+_HELD = {
+    "image": "images",
+    "numeric": "numbers",
+    "categorical": "categories",
+    "table": "numbers and categories",
+    "bags": "texts and tags",
 }
 # Of what lies in a folder: these are rows, the others are whole examples in folders of their classes.
 _IMAGES, _TEXTS = (".jpg", ".jpeg", ".png"), (".txt",)
@@ -96,12 +107,38 @@ def wanted_of(config: Config, source: Source) -> Wanted:
         drop=config.features.drop,
         kinds={name: kind for name, kind in kinds.items() if name not in others},
         known=set(columns) if columns else None,
+        weight=config.features.weight,
     )
 
 
 def columns_of(config: Config) -> dict[str, Column]:
     """What the schema file expects of the columns; nothing without one."""
     return dict(load_schema_file(Path(config.schema_file)).columns) if config.schema_file else {}
+
+
+def chosen_transforms(config: Config) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """The transforms that the config names: by column, and by kind; several are the steps of a chain.
+
+    Raises:
+      ConfigError: there is no such transform, or its arguments do not fit.
+    """
+
+    def built(key: str, chosen: Mapping[Any, tuple[Component, ...]]) -> dict[str, list[Any]]:
+        return {
+            name: [build(component, "pipeline.data.transforms", f"{key}.{name}") for component in components]
+            for name, components in chosen.items()
+        }
+
+    prepare = config.prepare
+    return built("prepare.transforms", prepare.transforms), built("prepare.defaults", prepare.defaults)
+
+
+def defaults_of(config: Config) -> dict[Kind, Transform]:
+    """The transform of each kind, where the config names none."""
+    prepare = config.prepare
+    return default_choices(
+        vocabulary_size=prepare.vocabulary_size, min_count=prepare.min_count, image_size=prepare.image_size
+    )
 
 
 def optimizer_of(config: Config) -> Any:
@@ -111,8 +148,45 @@ def optimizer_of(config: Config) -> Any:
 
 
 def augmentations_of(config: Config) -> list[Any]:
-    """The augmentations, in their order."""
-    return [build(component, "pipeline.data.augment", "train.augment") for component in config.train.augment]
+    """The augmentations, in their order.
+
+    Raises:
+      ConfigError: there is no such augmentation, its arguments do not fit, or a thing of one's own is none.
+    """
+    found = []
+    for component in config.train.augment:
+        operation = build(component, "pipeline.data.augment", "train.augment")
+        lacking = [name for name in ("part", "mixes") if not hasattr(operation, name)]
+        if lacking or not callable(operation):
+            raise ConfigError(
+                f'"train.augment": {component.name} is no augmentation: it has no {(lacking or ["call"])[0]}.',
+                expected="a frozen dataclass with part, mixes and a call (examples, keys) -> examples",
+            )
+        found.append(operation)
+    return found
+
+
+def check_augmentations(augmentations: list[Any], spec: Spec) -> None:
+    """Refuses an augmentation of what the data do not hold.
+
+    Raises:
+      ConfigError: see above.
+    """
+    held = {
+        "image": spec.image_shape is not None,
+        "numeric": bool(spec.edges),
+        "categorical": bool(spec.vocabulary_sizes),
+        "table": bool(spec.edges or spec.vocabulary_sizes),
+        "bags": bool(spec.bags),
+    }
+    for operation in augmentations:
+        if not held.get(operation.part, True):
+            there = [_HELD[part] for part in ("image", "table", "bags") if held[part]]
+            raise ConfigError(
+                f'"train.augment": {type(operation).__name__} changes {_HELD[operation.part]}; the data hold none.',
+                expected=f"augmentations of {' and '.join(there)}",
+                fix="Remove it, or declare the columns in the section features.",
+            )
 
 
 def model_of(config: Config, has_images: bool) -> tuple[Any, dict[str, Any]]:
@@ -132,11 +206,8 @@ def check_training(config: Config, has_images: bool) -> None:
     """
     function, _ = model_of(config, has_images)
     optimizer_of(config)
-    if augmentations_of(config) and not has_images:
-        raise ConfigError(
-            '"train.augment" changes images, but no column is known to hold any.',
-            fix='Remove train.augment; or name the column: features.image = ["COLUMN"].',
-        )
+    _check_by_class(config)
+    _check_augment(config, has_images)
     if config.tune.trials and config.tune.space is not None:
         from pipeline.training.space import to_hyperparameters
 
@@ -148,6 +219,27 @@ def check_training(config: Config, has_images: bool) -> None:
                 changed = config.override({key: value})
                 model_of(changed, has_images)
                 optimizer_of(changed)
+                _check_augment(changed, has_images)
+                _check_by_class(changed)
+
+
+def _check_augment(config: Config, has_images: bool) -> None:
+    for operation in augmentations_of(config):
+        if operation.part == "image" and not has_images:
+            raise ConfigError(
+                f'"train.augment": {type(operation).__name__} changes images, but no column is known to hold any.',
+                fix='Remove it from train.augment; or name the column: features.image = ["COLUMN"].',
+            )
+
+
+def _check_by_class(config: Config) -> None:
+    for key in ("class_weight", "resample"):
+        if config.task == "regression" and getattr(config.train, key) != "none":
+            raise ConfigError(
+                f'"train.{key}" is {getattr(config.train, key)!r}, but the task is regression, which has no classes.',
+                expected=f'train.{key} = "none"',
+                fix='For weights of single rows name their column: features.weight = "COLUMN".',
+            )
 
 
 def _check_space(space: dict[str, Any], function: Any) -> None:

@@ -14,14 +14,24 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import math
 import os
 import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pipeline.config_errors import explain
 from pipeline.errors import ConfigError, did_you_mean
@@ -101,6 +111,9 @@ class Features(Section):
     known_after: tuple[str, ...] = Field(
         (), description="Columns that are not known yet when a prediction is asked for: a leak if they are used."
     )
+    weight: str | None = Field(
+        None, description="A column of numbers of 0 or more that say how much each row counts; no feature."
+    )
 
     @property
     def kinds(self) -> dict[str, Any]:
@@ -115,6 +128,9 @@ class Features(Section):
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
             raise ValueError(f'"{twice[0]}" in one list only, not in two')
+        declared = self.kinds.get(self.weight or "", "numeric")
+        if self.weight is not None and (self.weight in self.drop or declared != "numeric"):
+            raise ValueError(f'"{self.weight}" either as the weight, which is a number, or in a list, not both')
         return self
 
 
@@ -162,6 +178,15 @@ class Drift(Section):
     features: dict[str, dict[str, float]] = Field({}, description="Column -> measure -> threshold, for it alone.")
 
 
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+# One component, or several that are steps of a chain.
+Chosen = Annotated[tuple[Component, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+KindName = Literal["numeric", "categorical", "text", "datetime", "tags", "image"]
+
+
 class Prepare(Section):
     """How features become numbers."""
 
@@ -175,6 +200,40 @@ class Prepare(Section):
     num_bins: int = Field(
         48, ge=2, le=1024, description="Quantile bins per numeric column, for the model's embeddings."
     )
+    transforms: dict[str, Chosen] = Field(
+        {}, description="Column -> its transform; for numbers also a list of steps, such as Clip, Log, RobustScale."
+    )
+    defaults: dict[KindName, Chosen] = Field(
+        {}, description="Kind of column -> the same, for the columns that prepare.transforms does not name."
+    )
+    cache: Literal["pixels", "encoded"] = Field(
+        "pixels", description="Of images: decoded once; or kept as they came, and decoded at every read (less disk)."
+    )
+
+
+def _by_class(value: Any) -> str | dict[str, float]:
+    if isinstance(value, str) and value in ("none", "balanced"):
+        return value
+    if isinstance(value, dict) and all(type(number) in (int, float) for number in value.values()):
+        numbers = {str(name): float(number) for name, number in value.items()}
+        if all(0 <= number < math.inf for number in numbers.values()):
+            return numbers
+    raise ValueError("none, balanced, or a table of class = number of 0 or more, e.g. { rare = 5.0 }")
+
+
+# A word, or a number for each class by its name; classes that are not named are left as they are.
+ByClass = Annotated[
+    str | dict[str, float],
+    PlainValidator(_by_class),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["none", "balanced"]},
+                {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
+            ]
+        }
+    ),
+]
 
 
 class Train(Section):
@@ -187,6 +246,21 @@ class Train(Section):
     epochs: int = Field(100, ge=1)
     patience: int = Field(16, ge=1, description="Stop after so many epochs without a better validation loss.")
     augment: tuple[Component, ...] = Field((), description="Random changes of train batches, in this order.")
+    class_weight: ByClass = Field(
+        "none", description="Weight of a row in the loss: none, balanced, or class name -> weight."
+    )
+    resample: ByClass = Field("none", description="Share of an epoch: none, balanced, or class name -> share.")
+
+
+class Feed(Section):
+    """How batches are made and taken: matters of time alone, which change no result and make no stage stale."""
+
+    threads: int | None = Field(
+        None, ge=1, description="That make train batches; None: as many as tf.data thinks best."
+    )
+    steps_per_call: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="Train steps that are one call into the graph; auto: about half a second of them."
+    )
 
 
 class Tune(Section):
@@ -199,6 +273,12 @@ class Tune(Section):
     space: dict[str, Any] | None = Field(
         None, description="Config key -> list of choices, or {min, max, log, step}. None: the default space."
     )
+
+
+class Resume(Section):
+    """How a training that was killed goes on. Changes no result, so no stage's fingerprint."""
+
+    checkpoint_seconds: float = Field(30.0, ge=0, description="Between two checkpoints of a training; 0: none.")
 
 
 class Export(Section):
@@ -229,7 +309,9 @@ class Config(Section):
     prepare: Prepare = Prepare()
     model: Model = Model(name="auto")
     train: Train = Train()
+    feed: Feed = Feed()
     tune: Tune = Tune()
+    resume: Resume = Resume()
     export: Export = Export()
 
     def section(self, name: str) -> Any:
@@ -311,6 +393,9 @@ def json_schema() -> dict[str, Any]:
         definition = schema["$defs"][component]
         description = definition.pop("description", "")
         schema["$defs"][component] = {"description": description, "anyOf": [{"type": "string"}, definition]}
+    for key in ("transforms", "defaults"):  # one transform needs no list
+        chosen = schema["$defs"]["Prepare"]["properties"][key]
+        chosen["additionalProperties"] = {"anyOf": [{"$ref": "#/$defs/Component"}, chosen["additionalProperties"]]}
     return schema
 
 
@@ -339,23 +424,54 @@ def _toml_value(text: str) -> Any:
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key, opening short forms (`"Adam"` -> `{name = "Adam"}`) on the way."""
+    """Sets a dotted key, opening short forms (`"Adam"` -> `{name = "Adam"}`) on the way.
+
+    Of several components, as in `train.augment`, one is named: `train.augment.Shift.fraction`, or, where its name has a
+    dot or comes twice, numbered from 0: `train.augment.1.fraction`.
+    """
     *parents, last = key.split(".")
-    node = tree
+    node: Any = tree
     for parent in parents:
-        child = node.get(parent)
-        if isinstance(child, str):
-            child = {"path": child} if parent == "source" else {"name": child}
-        elif child is None:
-            child = {}
-        if not isinstance(child, dict):
-            raise ConfigError(f'"{key}": "{parent}" is not a section.', fix="pipeline schema lists every key.")
-        node[parent] = dict(child)
-        node = node[parent]
+        node = _of_several(node, parent, key) if isinstance(node, list) else _opened(node, parent, key)
+    if isinstance(node, list):
+        raise ConfigError(f'"{key}" names no argument.', expected=f"{key}.ARGUMENT")
     opened = node.get(last)
     if isinstance(opened, dict) and isinstance(value, str) and value == opened.get("name"):
         return  # the same component: it keeps its arguments; another one begins without any
     node[last] = value
+
+
+def _opened(node: dict[str, Any], parent: str, key: str) -> Any:
+    """A copy of a section, of a component or of several, put in the place of the original."""
+    child = node.get(parent)
+    if isinstance(child, str):
+        child = {"path": child} if parent == "source" else {"name": child}
+    elif child is None:
+        child = {}
+    if not isinstance(child, dict | list):
+        raise ConfigError(f'"{key}": "{parent}" is not a section.', fix="pipeline schema lists every key.")
+    node[parent] = child.copy()
+    return node[parent]
+
+
+def _of_several(components: list[Any], name: str, key: str) -> dict[str, Any]:
+    """A copy of the component of this name (in any case of letters) or number, put in its place."""
+    names = [str(component.get("name") if isinstance(component, dict) else component) for component in components]
+    places = [place for place, known in enumerate(names) if name.lower() in (known.lower(), str(place))]
+    if len(places) > 1:
+        numbers = " or ".join(map(str, places))
+        raise ConfigError(f'"{key}": "{name}" comes {len(places)} times.', expected=f"its number: {numbers}")
+    if not places:
+        raise ConfigError(
+            f'"{key}": there is no "{name}".',
+            expected=f"one of {', '.join(names)}" if names else "a component of that name before its arguments",
+            fix=did_you_mean(name, names).strip() or None,
+        )
+    place = places[0]
+    found = components[place]
+    components[place] = {"name": found} if isinstance(found, str) else dict(found)
+    opened: dict[str, Any] = components[place]
+    return opened
 
 
 def _with_absolute_paths(config: Config, folder: Path) -> Config:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.components import augmentations_of, model_of, optimizer_of
+from pipeline.components import augmentations_of, check_augmentations, model_of, optimizer_of
 from pipeline.config import Config
 from pipeline.context import Context
 from pipeline.errors import ConfigError
-from pipeline.runs import read_json
+from pipeline.runs import Run, read_json
 from pipeline.spec import Spec
 
 # Rows that the SavedModel is asked before it is published.
@@ -37,30 +37,43 @@ def space_of(config: Config, spec: Spec) -> dict[str, Any]:
     function, _ = model_of(config, spec.image_shape is not None)
     import inspect
 
-    known = inspect.signature(function).parameters
+    known = dict(inspect.signature(function).parameters)
+    if "units" in config.model.arguments:  # a person's own sizes, in place of width and depth
+        known = {name: parameter for name, parameter in known.items() if name not in ("width", "depth")}
     space = default_space(spec)
     # A model of one's own may not have every hyperparameter of ours.
     return {key: values for key, values in space.items() if not key.startswith("model.") or key[6:] in known}
 
 
-def train_once(context: Context, config: Config, spec: Spec, on_epoch: Any = None) -> tuple[Any, Any]:
-    """One training of a config: the same for a trial and for the final model."""
+def check_classes(context: Context, space: dict[str, Any]) -> None:
+    """Refuses classes that train does not have, in the config and in the search space, before the first trial.
+
+    Raises:
+      ConfigError: see `LabelInfo.by_index`.
+    """
+    from pipeline.data.label_info import LabelInfo
+    from pipeline.data.store import Store
+
+    label = LabelInfo.of(Store(context.inputs["prepare"] / "train"))
+    for key in ("train.class_weight", "train.resample"):
+        for value in [context.config.section(key), *space.get(key, [])]:
+            label.by_index(value, key)
+
+
+def train_once(
+    context: Context, config: Config, spec: Spec, on_epoch: Any = None, checkpoint: Any = None
+) -> tuple[Any, Any]:
+    """One training of a config: the same for a trial and for the final model, which alone has checkpoints."""
     import keras
 
-    from pipeline.data.input_pipeline import make_eval, make_train
+    from pipeline.data.input_pipeline import make_eval
     from pipeline.data.store import Store
     from pipeline.training import fit
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
     prepared = context.inputs["prepare"]
-    batches = make_train(
-        Store(prepared / "train"),
-        batch_size=config.train.batch_size,
-        seed=config.seed,
-        epochs=config.train.epochs,
-        augment=augmentations_of(config),
-    )
+    batches = train_batches(config, prepared)
     model = build_model(config, spec)
     history = fit(
         model,
@@ -71,8 +84,51 @@ def train_once(context: Context, config: Config, spec: Spec, on_epoch: Any = Non
         epochs=config.train.epochs,
         patience=config.train.patience,
         on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        steps_per_call=None if config.feed.steps_per_call == "auto" else config.feed.steps_per_call,
     )
     return model, history
+
+
+def train_batches(config: Config, prepared: Path) -> Any:
+    """The train batches of all epochs, as `pipeline.data.make_train` gives them.
+
+    Args:
+      config: of the run.
+      prepared: the artifact of `prepare`.
+    """
+    from pipeline.data.input_pipeline import make_train
+    from pipeline.data.label_info import LabelInfo
+    from pipeline.data.store import Store
+
+    store = Store(prepared / "train")
+    label = LabelInfo.of(store)
+    augmentations = augmentations_of(config)
+    if store.spec is not None:
+        check_augmentations(augmentations, store.spec)
+    return make_train(
+        store,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        epochs=config.train.epochs,
+        augment=augmentations,
+        resample=label.by_index(config.train.resample, "train.resample"),
+        class_weight=label.by_index(config.train.class_weight, "train.class_weight"),
+        threads=config.feed.threads,
+    )
+
+
+def checkpoints_of(context: Context, stage: str) -> Any:
+    """Where and how often the training of a stage is saved; None where the config wants no checkpoints."""
+    from pipeline.training import Checkpoints
+
+    seconds, reporter = context.config.resume.checkpoint_seconds, context.reporter
+    directory = Run(context.run_directory).checkpoints(stage, context.fingerprint)
+    if seconds == 0:
+        return None
+    return Checkpoints(
+        directory, every_seconds=seconds, fingerprint=context.fingerprint, note=reporter.note, warn=reporter.warn
+    )
 
 
 def build_model(config: Config, spec: Spec) -> Any:
@@ -101,25 +157,14 @@ def trained_model(context: Context, spec: Spec) -> Any:
 
 def about(context: Context, spec: Spec, transforms: Any) -> dict[str, Any]:
     """What travels with the SavedModel: for `pipeline predict`, and for whoever finds it later."""
-    import keras
-    import tensorflow as tf
+    from pipeline.export.saved_model import about_model
 
-    from pipeline import __version__
-    from pipeline.data.schema import Schema
-    from pipeline.data.transforms.target import FittedClassIndex
-
-    schema = Schema.from_json(read_json(context.inputs["ingest"] / "schema.json"))
-    target = transforms.target
     return {
         "name": context.config.name,
-        "task": spec.task,
-        "label": transforms.label,
-        "classes": list(target.names) if isinstance(target, FittedClassIndex) else [],
-        "kinds": {feature.name: feature.kind for feature in schema.features},
+        **about_model(spec, transforms),
         "evaluation": read_json(context.inputs["evaluate"] / "evaluation.json"),
         "split": read_json(context.inputs["split"] / "split.json"),
         "training": read_json(context.inputs["train"] / "config.json") | {"source": None},
-        "versions": {"pipeline": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
 
 

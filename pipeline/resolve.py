@@ -35,7 +35,7 @@ def find(component: Component, room: str, key: str) -> Callable[..., Any]:
       ConfigError: there is no such name; the nearest one is given.
     """
     if ":" in component.name:
-        return _import(component.name, key)
+        return import_thing(component.name, key)
     module = importlib.import_module(room)
     names = {name.lower(): name for name in module.__all__}
     name = names.get(component.name.lower())
@@ -114,7 +114,19 @@ def _look_in_current_folder() -> None:
         sys.path.append(folder)
 
 
-def _import(name: str, key: str) -> Callable[..., Any]:
+def import_thing(name: str, key: str) -> Callable[..., Any]:
+    """What stands at `module:thing`.
+
+    Args:
+      name: the module may lie in the current folder.
+      key: where the name stands, for errors.
+
+    Raises:
+      ConfigError: it cannot be imported.
+
+    >>> import_thing("math:sqrt", "model")(9)
+    3.0
+    """
     module_name, _, attribute = name.partition(":")
     _look_in_current_folder()
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.components import check_training, columns_of, source_of, wanted_of
+from pipeline.components import check_training, chosen_transforms, columns_of, source_of, wanted_of
 from pipeline.config import Config
 from pipeline.data.linked import linked_fingerprint
 from pipeline.data.sources.source import Source
@@ -237,6 +237,8 @@ def _check(config: Config, pending: Sequence[Stage]) -> None:
     source = source_of(config)
     if "split" in names:
         wanted_of(config, source)
+    if "prepare" in names:
+        chosen_transforms(config)
     if names & {"tune", "train"}:
         import_tensorflow()
         check_training(config, has_images=_has_images(config, source))

@@ -2,7 +2,8 @@
 
 An artifact is written into a temporary directory beside its place, synced to disk, given its manifest last
 and renamed. A killed process therefore leaves nothing that looks whole; what it does leave is removed by
-the next process that holds the run's lock.
+the next process that holds the run's lock. All but the checkpoints of a training: they lie beside the artifacts, in
+`runs/<name>/.checkpoints/<stage>-<fingerprint>/`, and stay until the artifact is whole.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 from pipeline.errors import RunError
 
 MANIFEST = "manifest.json"
-_TEMPORARY = ".tmp-"
+_TEMPORARY, _CHECKPOINTS = ".tmp-", ".checkpoints"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Run:
         published = [Path(path) for path in manifest.get("published", [])]
         whole = sizes == manifest["files"] and all(path.exists() for path in published)
         return manifest if whole else None
+
+    def checkpoints(self, stage: str, fingerprint: str) -> Path:
+        """Where a stage may save how far it has come; removed when its artifact is whole."""
+        return self.directory / _CHECKPOINTS / f"{stage}-{fingerprint}"
 
     def fingerprints(self, stage: str) -> list[str]:
         """The fingerprints under which the stage has whole artifacts, oldest first."""
@@ -109,12 +114,21 @@ class Run:
                     **writing.manifest,
                 }
                 publish_directory(temporary, artifact, manifest)
+            self._remove_checkpoints(self.checkpoints(stage, fingerprint))
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def _remove_litter(self) -> None:
         for path in self.directory.glob(f"*/{_TEMPORARY}*"):
             shutil.rmtree(path, ignore_errors=True)
+        for path in self.directory.glob(f"{_CHECKPOINTS}/*-*"):
+            if self.manifest(*path.name.rsplit("-", 1)) is not None:  # killed before it could remove them
+                self._remove_checkpoints(path)
+
+    def _remove_checkpoints(self, path: Path) -> None:
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: another training has not ended yet
+            path.parent.rmdir()
 
 
 @dataclass(frozen=True)
@@ -131,21 +145,21 @@ def publish_directory(temporary: Path, target: Path, manifest: dict[str, Any]) -
     A damaged artifact that stands at `target` is removed first.
     """
     for path in _files(temporary):
-        _sync(path)
+        sync(path)
     write_json(temporary / MANIFEST, manifest)
     for folder in sorted({path.parent for path in _files(temporary)} | {temporary}):
-        _sync(folder)
+        sync(folder)
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.rename(temporary, target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON and syncs it to disk."""
     path.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
-    _sync(path)
+    sync(path)
 
 
 def read_json(path: Path) -> Any:
@@ -185,7 +199,8 @@ def _files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.rglob("*") if path.is_file())
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -36,11 +36,13 @@ class Spec:
       task: binary, multiclass or regression.
       num_classes: 2 for binary, 1 for regression.
       num_numeric: columns of `numeric`.
-      edges: per standardized column of `numeric`, its increasing quantile edges on train; shorter than
-        `num_numeric` by the cyclic columns and the indicators, which have none.
+      edges: per leading column of `numeric` (a scaled value), its increasing quantile edges on train; shorter than
+        `num_numeric` by what follows (cyclic and one-hot columns, indicators), which has none.
       vocabulary_sizes: per column of `categorical`, its number of indices.
       image_shape: (height, width, channels), or None.
       bags: sizes of the columns of `bags`, in their order.
+      image_mean, image_scale: what the model's first layer subtracts from each channel of `image`, and divides by then; empty:
+        127.5 each, so that pixels come between -1 and 1.
       num_train: rows of train, by which a model may size itself.
     """
 
@@ -52,6 +54,8 @@ class Spec:
     image_shape: tuple[int, int, int] | None = None
     num_train: int = 0
     bags: tuple[Bag, ...] = ()
+    image_mean: tuple[float, ...] = ()
+    image_scale: tuple[float, ...] = ()
 
     @property
     def num_outputs(self) -> int:
@@ -77,6 +81,8 @@ class Spec:
                 "edges": tuple(tuple(edges) for edges in value["edges"]),
                 "vocabulary_sizes": tuple(value["vocabulary_sizes"]),
                 "bags": tuple(Bag(**bag) for bag in value.get("bags", ())),
+                "image_mean": tuple(value.get("image_mean", ())),
+                "image_scale": tuple(value.get("image_scale", ())),
                 "image_shape": None if shape is None else (shape[0], shape[1], shape[2]),
             }
         )

@@ -9,10 +9,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.components import columns_of, model_of, source_of, split_of, wanted_of
+from pipeline.components import (
+    chosen_transforms,
+    columns_of,
+    defaults_of,
+    model_of,
+    source_of,
+    split_of,
+    wanted_of,
+)
 from pipeline.context import Context, act
 from pipeline.findings import act_on_leaks, leaks_of, look_for_drift
-from pipeline.model_steps import about, compare_with_saved, space_of, spec_of, train_once, trained_model, transforms_of
+from pipeline.model_steps import (
+    about,
+    check_classes,
+    checkpoints_of,
+    compare_with_saved,
+    space_of,
+    spec_of,
+    train_once,
+    trained_model,
+    transforms_of,
+)
 from pipeline.runs import read_json, write_json
 from pipeline.tensorflow_import import import_tensorflow
 
@@ -35,6 +53,7 @@ def ingest(context: Context) -> dict[str, Any]:
         budget=Budget(**config.quarantine.model_dump()),
         refused=context.run_directory / "refused.parquet",
         image_size=config.prepare.image_size,
+        keep_pixels=config.prepare.cache == "pixels",
         reporter=reporter,
     )
     write_json(context.out / "schema.json", found.schema.to_json())
@@ -101,18 +120,22 @@ def prepare(context: Context) -> dict[str, Any]:
     from pipeline.data import preparation as preparing
     from pipeline.data.learn import learn
     from pipeline.data.schema import Schema
+    from pipeline.data.transforms.choose import choices_of
 
     schema = Schema.from_json(read_json(context.inputs["ingest"] / "schema.json"))
-    if schema.of_kind("image") or schema.of_kind("text"):
+    if schema.of_kind("image") or schema.of_kind("text") or any(chosen_transforms(context.config)):
         import_tensorflow()
     rows, sides = context.inputs["ingest"] / "rows.arrow", np.load(context.inputs["split"] / "sides.npy")
-    arguments = context.config.prepare.model_dump()
+    config = context.config
+    choices = choices_of(schema, *chosen_transforms(config), defaults_of(config))
     with ThreadPoolExecutor(1) as pool:  # beside the rest, which leaves time between two batches
-        leaks = pool.submit(leaks_of, context.config, rows, sides, schema)
-        learnt = learn(rows, schema, sides, context.reporter)
-        spec, transforms = preparing.fit(learnt, schema, task=context.config.task, **arguments)
+        leaks = pool.submit(leaks_of, config, rows, sides, schema)
+        learnt = learn(rows, schema, sides, choices, context.reporter)
+        spec, transforms = preparing.fit(learnt, schema, task=config.task, num_bins=config.prepare.num_bins)
         del learnt
-        statistics = preparing.encode(rows, schema, sides, transforms, spec, context.out, context.reporter)
+        statistics = preparing.encode(
+            rows, schema, sides, transforms, spec, context.out, context.reporter, cache=config.prepare.cache
+        )
         act_on_leaks(context, leaks.result())
     write_json(context.out / "statistics.json", {side: found.to_json() for side, found in statistics.items()})
     look_for_drift(context, statistics["train"])
@@ -138,8 +161,11 @@ def tune(context: Context) -> dict[str, Any]:
     spec = spec_of(context)
     # The config's own values. Not epochs and patience: a trial has those of the section tune.
     start = {f"model.{key}": value for key, value in model_of(config, spec.image_shape is not None)[1].items()}
-    start |= {f"train.{key}": config.section(f"train.{key}") for key in ("optimizer", "learning_rate", "batch_size")}
-    space = training.to_hyperparameters(space_of(config, spec), start)
+    own = ("optimizer", "learning_rate", "batch_size", "class_weight", "resample")
+    start |= {f"train.{key}": config.section(f"train.{key}") for key in own}
+    wanted = space_of(config, spec)
+    check_classes(context, wanted)
+    space = training.to_hyperparameters(wanted, start)
 
     def objective(overrides: dict[str, Any]) -> float:
         short = {"train.epochs": config.tune.epochs, "train.patience": config.tune.patience}
@@ -179,13 +205,15 @@ def train(context: Context) -> dict[str, Any]:
     import_tensorflow()
     config = context.config.override(read_json(context.inputs["tune"] / "best.json"))
     spec = spec_of(context)
+    shown = 0
     with context.reporter.bar("epochs", config.train.epochs) as advance:
-        model, history = train_once(
-            context,
-            config,
-            spec,
-            lambda history: advance(1, f"loss {history.loss[-1]:.4f}  validation {history.val_loss[-1]:.4f}"),
-        )
+
+        def on_epoch(history: Any) -> None:
+            nonlocal shown  # a training that goes on begins in the middle
+            advance(len(history.loss) - shown, f"loss {history.loss[-1]:.4f}  validation {history.val_loss[-1]:.4f}")
+            shown = len(history.loss)
+
+        model, history = train_once(context, config, spec, on_epoch, checkpoints_of(context, "train"))
     model.save_weights(context.out / "model.weights.h5")
     write_json(
         context.out / "config.json",
@@ -202,29 +230,20 @@ def train(context: Context) -> dict[str, Any]:
 
 def evaluate(context: Context) -> dict[str, Any]:
     """The test store, opened here and nowhere else -> evaluation.json."""
-    import numpy as np
-
     import_tensorflow()
     from pipeline import evaluation
     from pipeline.data.input_pipeline import make_eval
-    from pipeline.data.store import LABEL, Store
-    from pipeline.data.transforms.target import FittedClassIndex
-    from pipeline.models.outputs import predict
+    from pipeline.data.store import Store
 
-    prepared, spec, target = context.inputs["prepare"], spec_of(context), transforms_of(context).target
-    found, labels = predict(trained_model(context, spec), spec, make_eval(Store(prepared / "test")))
-    train_labels = np.asarray(Store(prepared / "train").columns[LABEL])
-    if isinstance(target, FittedClassIndex):
-        result = evaluation.evaluate_classes(found, labels, train_labels, target.names)
-    else:
-        in_units = [target.inverse(values.astype(np.float64)) for values in (found, labels, train_labels)]
-        result = evaluation.evaluate_values(*in_units)
+    test = make_eval(Store(context.inputs["prepare"] / "test"))
+    result = evaluation.evaluate(trained_model(context, spec_of(context)), test)
     if result.num_unknown:
         context.reporter.warn(
             f"{result.num_unknown} test rows have a class that train never showed; they count as wrong"
         )
     write_json(context.out / "evaluation.json", result.to_json())
-    return {"metrics": result.metrics, "baseline": result.baseline}
+    weighted = {} if result.weighted_by is None else {"weighted by": result.weighted_by}
+    return {"metrics": result.metrics, "baseline": result.baseline, **weighted}
 
 
 def export(context: Context) -> dict[str, Any]:

@@ -111,8 +111,7 @@ def test_quantities_have_the_metrics_of_scikit_learn() -> None:
 
 
 def test_the_baseline_answers_the_majority_class_of_train() -> None:
-    train_labels = np.asarray([1, 1, 1, 0])
-    found = evaluate_classes(BINARY, BINARY_LABELS, train_labels, ("no", "yes"))
+    found = evaluate_classes(BINARY, BINARY_LABELS, np.asarray([0.25, 0.75]), ("no", "yes"))
     assert found.metrics == classification(BINARY, BINARY_LABELS)
     assert found.baseline["accuracy"] == pytest.approx(3 / 5)
     assert found.baseline["balanced_accuracy"] == found.baseline["auc"] == pytest.approx(0.5)
@@ -122,29 +121,67 @@ def test_the_baseline_answers_the_majority_class_of_train() -> None:
 
 
 def test_the_baseline_is_learnt_from_train_and_not_from_test() -> None:
-    found = evaluate_classes(BINARY, BINARY_LABELS, np.asarray([0, 0, 0, 1]), ("no", "yes"))
+    found = evaluate_classes(BINARY, BINARY_LABELS, np.asarray([0.75, 0.25]), ("no", "yes"))
     assert found.baseline["accuracy"] == pytest.approx(2 / 5)
 
 
 def test_the_baseline_answers_the_mean_of_train() -> None:
     labels = np.asarray([1.0, 3.0, 2.0])
-    found = evaluate_values(np.asarray([1.0, 2.0, 4.0]), labels, np.asarray([0.0, 8.0]))
+    found = evaluate_values(np.asarray([1.0, 2.0, 4.0]), labels, 4.0)
     assert found.baseline == pytest.approx(regression(np.full(3, 4.0), labels))
     assert found.metrics["mae"] == pytest.approx(1.0)
     assert (found.num_rows, found.confusion) == (3, [])
 
 
 def test_unknown_classes_are_counted() -> None:
-    found = evaluate_classes(BINARY, np.asarray([0, -1, 1, -1, 1]), np.asarray([0, 1]), ("a", "b"))
+    found = evaluate_classes(BINARY, np.asarray([0, -1, 1, -1, 1]), np.asarray([0.5, 0.5]), ("a", "b"))
     assert (found.num_rows, found.num_unknown) == (5, 2)
     assert sum(map(sum, found.confusion)) == 3
 
 
 def test_an_evaluation_is_plain_json() -> None:
     for found in (
-        evaluate_classes(MANY, MANY_LABELS, MANY_LABELS, ("a", "b", "c")),
-        evaluate_values(np.asarray([1.0, 2.0]), np.asarray([1.0, 3.0]), np.asarray([2.0])),
+        evaluate_classes(MANY, MANY_LABELS, np.full(3, 1 / 3), ("a", "b", "c")),
+        evaluate_values(np.asarray([1.0, 2.0]), np.asarray([1.0, 3.0]), 2.0),
     ):
         restored = json.loads(json.dumps(found.to_json()))
         assert restored["metrics"] == found.metrics
         assert restored["confusion"] == found.confusion
+
+
+def repeated(weights: np.ndarray, *columns: np.ndarray) -> list[np.ndarray]:
+    return [np.repeat(column, weights, axis=0) for column in columns]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "weights"),
+    [
+        (BINARY, BINARY_LABELS, [1, 2, 1, 3, 0]),
+        (MANY, MANY_LABELS, [2, 1, 0, 3, 1, 1]),
+        (BINARY, np.asarray([0, -1, 1, 1, 0]), [1, 3, 1, 2, 1]),
+        (MANY, MANY_LABELS, [1, 0, 1, 1, 1, 1]),  # then the second class is not there
+    ],
+)
+def test_a_row_of_weight_three_counts_as_the_row_three_times(
+    probabilities: np.ndarray, labels: np.ndarray, weights: list[int]
+) -> None:
+    counts = np.asarray(weights)
+    weighted = classification(probabilities, labels, counts.astype(np.float32))
+    assert weighted == pytest.approx(classification(*repeated(counts, probabilities, labels)), rel=1e-6)
+    assert weighted != pytest.approx(classification(probabilities, labels), rel=1e-6)
+
+
+def test_weighted_quantities_are_those_of_repeated_ones() -> None:
+    predicted, labels, counts = np.asarray([1.0, 2.0, 4.0]), np.asarray([1.0, 3.0, 2.0]), np.asarray([1, 0, 4])
+    weighted = regression(predicted, labels, counts.astype(np.float32))
+    assert weighted == pytest.approx(regression(*repeated(counts, predicted, labels)))
+
+
+def test_the_table_has_a_line_for_each_metric_beside_the_baseline() -> None:
+    found = evaluate_classes(BINARY, np.asarray([0, 0, -1, 1, 1]), np.asarray([0.25, 0.75]), ("no", "yes"))
+    lines = str(found).splitlines()
+    assert lines[0].split() == ["5", "rows", "model", "baseline"]
+    assert lines[1].split() == ["accuracy", f"{found.metrics['accuracy']:.4f}", f"{found.baseline['accuracy']:.4f}"]
+    assert [line.split()[0] for line in lines[1:-1]] == list(found.metrics)
+    assert lines[-1] == "1 rows have a class that train never showed; they count as wrong"
+    assert len({len(line) for line in lines[:-1]}) == 1

@@ -1,4 +1,4 @@
-"""Every batch is a function of seed and step, every epoch is a permutation, and augmentations keep the spec."""
+"""Every batch is a function of seed and step alone: not of parallelism, blocks, workers or where one begins."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import augment, input_pipeline
+from pipeline.data import augment, feed
+from pipeline.data.augment.examples import Examples
 from pipeline.data.input_pipeline import make_eval, make_train, num_steps
 from pipeline.data.store import Store, StoreWriter
 from pipeline.errors import ConfigError
+from pipeline.spec import Bag, Spec
 
 ROOT = Path(__file__).parents[1]
 ROWS = 23
@@ -30,10 +33,21 @@ def write_store(folder: Path, rows: int = ROWS) -> Store:
     columns = {
         "numeric": np.stack([index, -index], axis=1).astype(np.float32),
         "categorical": index[:, None].astype(np.int32),
+        "bags": np.stack([index, index + 1, 0 * index], axis=1).astype(np.int32),
         "image": np.broadcast_to(index[:, None, None, None], (rows, 4, 6, 3)).astype(np.uint8),
         "label": index.astype(np.int32),
     }
-    writer = StoreWriter(folder, rows, {name: (str(v.dtype), v.shape[1:]) for name, v in columns.items()})
+    spec = Spec(
+        "multiclass",
+        rows,
+        num_numeric=2,
+        edges=((0.0, 1.0), (0.0, 1.0)),
+        vocabulary_sizes=(rows,),
+        bags=(Bag(rows + 1, 2), Bag(rows, 1)),
+        image_shape=(4, 6, 3),
+    )
+    forms = {name: (str(values.dtype), values.shape[1:]) for name, values in columns.items()}
+    writer = StoreWriter(folder, rows, forms, spec=spec)
     for start in range(0, rows, 10):
         writer.append({name: values[start : start + 10] for name, values in columns.items()})
     writer.close()
@@ -66,7 +80,9 @@ def same(first: list[dict[str, np.ndarray]], second: list[dict[str, np.ndarray]]
 
 
 def all_augmentations() -> list[Any]:
-    return [getattr(augment, name)() for name in augment.__all__]
+    """One of every part, and both that need a partner; each of them has its own tests in test_augment."""
+    names = ("Flip", "Rotate", "Noise", "SwapNoise", "WordDropout", "MixUp")
+    return [getattr(augment, name)() for name in names]
 
 
 def digest_of_augmented_batches(folder: str) -> str:
@@ -85,7 +101,7 @@ def test_a_store_gives_back_what_was_written(store: Store) -> None:
     assert len(store) == ROWS
     assert found["numeric"].tolist() == [[22, -22], [0, 0], [7, -7], [7, -7]]
     assert (found["label"].dtype, found["image"].shape) == (np.int32, (4, 4, 6, 3))
-    assert store.num_bytes == ROWS * (8 + 4 + 72 + 4)
+    assert store.num_bytes == ROWS * (8 + 4 + 12 + 72 + 4)
 
 
 def test_a_store_that_was_not_filled_cannot_be_closed(tmp_path: Path) -> None:
@@ -164,142 +180,135 @@ def test_evaluation_sees_every_row_once_in_order(store: Store) -> None:
     assert int(dataset.cardinality()) == 5
 
 
-def test_the_memory_map_gives_the_same_batches_as_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def both() -> list[tf.data.Dataset]:
-        return [
-            make_train(store, batch_size=5, seed=4, epochs=2, augment=all_augmentations()),
-            make_eval(store, batch_size=5),
-        ]
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_the_shards_of_all_workers_are_the_global_batch(store: Store, workers: int) -> None:
+    arguments: dict[str, Any] = {"batch_size": 8, "seed": 4, "epochs": 2, "augment": all_augmentations()}
+    whole = arrays(make_train(store, **arguments))
+    shards = [arrays(make_train(store, **arguments, shard=(worker, workers))) for worker in range(workers)]
+    assert all(len(shard) == len(whole) for shard in shards)
+    joined = [
+        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for parts in zip(*shards, strict=True)
+    ]
+    assert same(joined, whole)
 
-    in_memory = both()
-    monkeypatch.setattr(input_pipeline, "IN_MEMORY_BYTES", 0)
-    mapped = both()
-    for first, second in zip(in_memory, mapped, strict=True):
-        assert same(arrays(first), arrays(second))
-        assert first.element_spec == second.element_spec
-        assert first.cardinality() == second.cardinality()
+
+@pytest.mark.parametrize("arguments", [{"threads": 1}, {"threads": 2}])
+def test_no_parallelism_changes_a_batch(store: Store, arguments: dict[str, Any]) -> None:
+    common: dict[str, Any] = {"batch_size": 5, "seed": 4, "epochs": 3, "augment": all_augmentations()}
+    assert same(arrays(make_train(store, **common, **arguments)), arrays(make_train(store, **common)))
+
+
+def test_neither_the_size_of_a_block_nor_of_a_batch_changes_what_becomes_of_a_row(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_row(batch_size: int) -> dict[str, np.ndarray]:
+        batches = arrays(make_train(store, batch_size=batch_size, seed=4, augment=all_augmentations()))
+        joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        order = np.argsort(
+            np.concatenate([make_train(store, batch_size=batch_size, seed=4).feed.rows(s) for s in range(len(batches))])
+        )
+        return {name: values[order] for name, values in joined.items()}
+
+    usual = by_row(5)
+    monkeypatch.setattr(feed, "_BLOCK_BYTES", 1)
+    assert same([by_row(5)], [usual])
+    assert same([by_row(7)], [usual])
+
+
+def test_a_store_beyond_memory_is_read_in_windows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "SHUFFLED_WHOLE_BYTES", 0)
+    monkeypatch.setattr(feed, "_DISK_BLOCK_BYTES", 200)  # two rows
+    monkeypatch.setattr(feed, "_WINDOW_BYTES", 600)
+    dataset = make_train(store, batch_size=5, seed=1, epochs=2)
+    found = labels(dataset)
+    assert dataset.feed.order.block_rows == 2
+    assert [sorted(flat(found[start : start + 5])) for start in (0, 5)] == [list(range(ROWS))] * 2
+    assert labels(make_train(store, batch_size=5, seed=1, epochs=2, first_step=7)) == found[7:]
+
+
+def test_rows_of_a_step_and_what_an_epoch_does_to_a_row_are_one_call(store: Store) -> None:
+    dataset = make_train(store, batch_size=5, seed=9, epochs=8, augment=all_augmentations())
+    batches = arrays(dataset)
+    step = 7 * dataset.feed.steps_per_epoch + 2
+    rows = dataset.feed.rows(step)
+    assert rows.tolist() == labels(make_train(store, batch_size=5, seed=9, epochs=8))[step]
+    features, label = dataset.feed.examples(rows, epoch=7)
+    assert same(
+        [{**{name: value.numpy() for name, value in features.items()}, "label": label.numpy()}], [batches[step]]
+    )
+
+
+def test_a_dataset_of_sample_weights_has_three_parts(tmp_path: Path) -> None:
+    writer = StoreWriter(
+        tmp_path, 6, {"numeric": ("float32", (1,)), "label": ("int32", ()), "sample_weight": ("float32", ())}
+    )
+    writer.append({"numeric": np.zeros((6, 1)), "label": np.asarray([0, 0, 0, 0, 1, 1]), "sample_weight": np.arange(6)})
+    writer.close()
+    small = Store(tmp_path)
+    for dataset in (make_train(small, batch_size=4, seed=0), make_eval(small, batch_size=4)):
+        found = list(dataset.as_numpy_iterator())
+        assert [set(features) for features, _, _ in found] == [{"numeric"}] * 2
+        assert sorted(np.concatenate([weight for _, _, weight in found]).tolist()) == list(range(6))
+    _, label, weight = next(make_train(small, batch_size=6, seed=0, class_weight={1: 10.0}).as_numpy_iterator())
+    rows = make_train(small, batch_size=6, seed=0).feed.rows(0)
+    assert weight.tolist() == [10.0 * row if row >= 4 else row for row in rows]
+    assert label.tolist() == [int(row >= 4) for row in rows]
+
+
+def test_resampling_and_class_weights_need_classes(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path, 2, {"numeric": ("float32", (1,)), "label": ("float32", ())})
+    writer.append({"numeric": np.zeros((2, 1)), "label": np.zeros(2)})
+    writer.close()
+    for arguments in ({"resample": "balanced"}, {"class_weight": "balanced"}):
+        with pytest.raises(ConfigError, match="need classes"):
+            make_train(Store(tmp_path), batch_size=1, seed=0, **arguments)
 
 
 def test_a_batch_size_beyond_the_rows_is_one_batch(store: Store) -> None:
     assert [len(batch) for batch in labels(make_train(store, batch_size=1000, seed=0, epochs=2))] == [ROWS, ROWS]
 
 
-def test_augmentations_are_applied_in_their_order_with_seeds_of_their_own(store: Store) -> None:
-    seeds = []
+@dataclass(frozen=True)
+class Add:
+    """Adds a number, and shows the key in another column."""
 
-    def add(features: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {**features, "numeric": features["numeric"] + 1.0, "first": seed}
+    number: float
+    part: ClassVar[str] = "numeric"
+    mixes: ClassVar[bool] = False
 
-    def double(features: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {**features, "numeric": features["numeric"] * 2.0, "second": seed}
-
-    for batch in arrays(make_train(store, batch_size=5, seed=0, epochs=2, augment=[add, double])):
-        assert np.array_equal(batch["numeric"][:, 0], (batch["label"] + 1) * 2)
-        seeds += [tuple(batch["first"].tolist()), tuple(batch["second"].tolist())]
-    assert len(set(seeds)) == len(seeds) == 20
+    def __call__(self, examples: Examples, keys: tf.Tensor) -> Examples:
+        numeric = examples.features["numeric"] * 2.0 + self.number
+        return examples.with_features(numeric=numeric, **{f"key {self.number}": keys})
 
 
-# augmentations
+def test_augmentations_are_applied_in_their_order_with_keys_of_their_own(store: Store) -> None:
+    keys: list[int] = []
+    for batch in arrays(make_train(store, batch_size=5, seed=0, epochs=2, augment=[Add(1.0), Add(5.0)])):
+        assert np.array_equal(batch["numeric"][:, 0], (batch["label"] * 2 + 1) * 2 + 5)
+        keys += [*batch["key 1.0"].tolist(), *batch["key 5.0"].tolist()]
+    assert len(set(keys)) == len(keys) == 4 * ROWS
 
 
-@pytest.fixture(
-    scope="module", params=[(1, (5, 9, 1)), (8, (12, 12, 3)), (3, (1, 1, 1))], ids=["grey", "colour", "pixel"]
-)
-def batch(request: pytest.FixtureRequest) -> dict[str, tf.Tensor]:
-    rows, shape = request.param
-    pixels = np.random.default_rng(0).integers(0, 256, (rows, *shape), np.uint8)
-    return {"image": tf.constant(pixels), "numeric": tf.random.stateless_normal([rows, 2], [0, 0])}
+def test_partners_are_other_rows_as_the_operations_before_left_them(store: Store) -> None:
+    @dataclass(frozen=True)
+    class Replace:
+        part: ClassVar[str] = "any"
+        mixes: ClassVar[bool] = False
 
+        def __call__(self, examples: Examples, keys: tf.Tensor) -> Examples:
+            other = examples.partners(keys)
+            return examples.with_features(**other.features, label=other.label)
 
-@pytest.fixture(scope="module")
-def large() -> dict[str, tf.Tensor]:
-    """Enough images that two seeds cannot agree by chance."""
-    return {"image": tf.constant(np.random.default_rng(1).integers(0, 256, (64, 16, 16, 3), np.uint8))}
-
-
-def seed(number: int) -> tf.Tensor:
-    return tf.constant([7, number], tf.int64)
-
-
-@pytest.mark.parametrize("name", augment.__all__)
-def test_an_augmentation_keeps_the_spec_and_changes_the_image_only(name: str, batch: dict[str, tf.Tensor]) -> None:
-    before = {key: value.numpy() for key, value in batch.items()}
-    found = getattr(augment, name)()(batch, seed(1))
-    assert found.keys() == batch.keys()
-    assert (found["image"].shape, found["image"].dtype) == (batch["image"].shape, tf.uint8)
-    assert found["numeric"] is batch["numeric"]
-    assert all(np.array_equal(batch[key].numpy(), before[key]) for key in before)
-
-
-@pytest.mark.parametrize("name", augment.__all__)
-def test_an_augmentation_in_the_graph_equals_the_eager_one(name: str, batch: dict[str, tf.Tensor]) -> None:
-    change = getattr(augment, name)()
-    spec = {key: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for key, value in batch.items()}
-    in_graph = tf.function(change, input_signature=[spec, tf.TensorSpec([2], tf.int64)])
-    for number in range(5):
-        found = in_graph(batch, seed(number))["image"]
-        assert np.array_equal(found, change(batch, seed(number))["image"])
-    assert in_graph.get_concrete_function().structured_outputs["image"].shape.as_list() == [
-        None,
-        *batch["image"].shape[1:],
-    ]
-
-
-@pytest.mark.parametrize("name", augment.__all__)
-def test_an_augmentation_follows_its_seed(name: str, large: dict[str, tf.Tensor]) -> None:
-    change = getattr(augment, name)()
-    first, again, other = (change(large, seed(number))["image"].numpy() for number in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert not np.array_equal(first, large["image"].numpy())
-
-
-@pytest.mark.parametrize("name", augment.__all__)
-def test_the_images_of_a_batch_are_changed_independently(name: str) -> None:
-    one = np.random.default_rng(2).integers(0, 256, (1, 16, 16, 1), np.uint8)
-    found = getattr(augment, name)()({"image": tf.constant(np.repeat(one, 64, axis=0))}, seed(1))["image"].numpy()
-    assert len({image.tobytes() for image in found}) > 1
-
-
-@pytest.mark.parametrize("name", augment.__all__)
-def test_a_fraction_of_zero_is_the_identity(name: str, batch: dict[str, tf.Tensor]) -> None:
-    found = getattr(augment, name)(fraction=0.0)(batch, seed(1))
-    assert np.array_equal(found["image"], batch["image"])
-
-
-@pytest.mark.parametrize("name", augment.__all__)
-@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
-def test_a_fraction_that_is_none_is_refused(name: str, fraction: float) -> None:
-    with pytest.raises(ConfigError, match=f"{name}: fraction is"):
-        getattr(augment, name)(fraction=fraction)
-
-
-def test_a_flip_of_all_mirrors_left_and_right_and_a_half_about_half(large: dict[str, tf.Tensor]) -> None:
-    image = large["image"].numpy()
-    assert np.array_equal(augment.Flip(fraction=1.0)(large, seed(1))["image"], image[:, :, ::-1])
-    found = augment.Flip(fraction=0.5)(large, seed(1))["image"].numpy()
-    flipped = (found == image[:, :, ::-1]).all(axis=(1, 2, 3))
-    kept = (found == image).all(axis=(1, 2, 3))
-    assert (flipped ^ kept).all()
-    assert 16 <= flipped.sum() <= 48
-
-
-def test_a_shift_moves_by_whole_pixels_and_repeats_the_border() -> None:
-    image = np.arange(100, dtype=np.uint8).reshape(1, 10, 10, 1)
-    found = augment.Shift(fraction=0.2)({"image": tf.constant(np.repeat(image, 50, axis=0))}, seed(1))["image"].numpy()
-    shifted = {}
-    for down in range(-2, 3):
-        for right in range(-2, 3):
-            rows, columns = (np.clip(np.arange(10) + move, 0, 9) for move in (down, right))
-            shifted[image[0][rows][:, columns].tobytes()] = (down, right)
-    moves = {shifted[one.tobytes()] for one in found}
-    assert {down for down, _ in moves} == {right for _, right in moves} == {-2, -1, 0, 1, 2}
-
-
-def test_a_crop_enlarges_without_leaving_the_image() -> None:
-    ramp = np.broadcast_to(np.arange(0, 200, 10, dtype=np.uint8)[None, :, None, None], (50, 20, 20, 1))
-    found = augment.Crop(fraction=0.5)({"image": tf.constant(ramp)}, seed(1))["image"].numpy().astype(float)
-    slopes = (found[:, -2, 0, 0] - found[:, 0, 0, 0]) / 18
-    assert slopes.min() >= 4.9
-    assert slopes.max() <= 10.1
-    assert slopes.max() - slopes.min() > 3
+    own, partner = [], []
+    for batch in arrays(make_train(store, batch_size=5, seed=0, epochs=20, augment=[Add(1.0), Replace()])):
+        own += batch["label"].tolist()
+    for features, label in make_train(
+        store, batch_size=5, seed=0, epochs=20, augment=[Add(1.0), Replace()]
+    ).as_numpy_iterator():
+        assert np.array_equal(features["numeric"][:, 0], features["label"] * 2 + 1)
+        partner += features["label"].tolist()
+        assert label.dtype == np.int32
+    counts = np.bincount(partner, minlength=ROWS)
+    assert counts.min() > 5
+    assert own != partner

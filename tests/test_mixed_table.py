@@ -20,20 +20,17 @@ from PIL import Image
 
 from pipeline import models
 from pipeline.data.rows import labels_of
-from pipeline.data.statistics import Moments, count_values
 from pipeline.data.transforms import (
     ClassIndex,
     DateTimeParts,
     HashedText,
-    ResizeImage,
     Standardize,
     Tags,
     Transforms,
     Vocabulary,
 )
-from pipeline.data.transforms.date_time_parts import days_of, minutes_of
-from pipeline.data.transforms.hashed_text import count_words
-from pipeline.data.transforms.tags import split_tags
+from pipeline.data.transforms.resize_image import FittedResizeImage
+from pipeline.data.transforms.transform import fit_on
 from pipeline.errors import DataError
 from pipeline.export.compare import FreshProcess, largest_difference
 from pipeline.export.predict import predict
@@ -53,7 +50,7 @@ KINDS = {
     "photo": "image",
     "back": "image",
 }
-EDGES = {"hours-per-week": (-1.0, 0.0, 1.0), "since": (-1.0, 0.5)}
+EDGES = {"hours-per-week": [(-1.0, 0.0, 1.0)], "since": [(-1.0, 0.5)]}
 
 
 def photo(brightness: int, channels: int, seed: int) -> bytes:
@@ -94,16 +91,15 @@ def stored_rows() -> pa.RecordBatch:
 
 
 def fitted(batch: pa.RecordBatch) -> Transforms:
-    topics, since = split_tags(batch["topics"]), batch["since"]
-    features: dict[str, Any] = {
-        "hours-per-week": Standardize().fit(Moments.of(labels_of(batch["hours-per-week"]))),
-        "colour": Vocabulary().fit(count_values(batch["colour"])),
-        "since": DateTimeParts().fit(Moments.of(days_of(since)), Moments.of(minutes_of(since))),
-        "topics": Tags().fit(count_values(topics.flatten()), max(topics.value_lengths().to_pylist())),
-        "note": HashedText().fit(count_words(batch["note"])),
-        "photo": ResizeImage(8, 8, 1),
-        "back": ResizeImage(8, 8, 3),
+    chosen = {
+        "hours-per-week": Standardize(),
+        "colour": Vocabulary(),
+        "since": DateTimeParts(),
+        "topics": Tags(),
+        "note": HashedText(),
     }
+    features: dict[str, Any] = {name: fit_on(transform, batch[name]) for name, transform in chosen.items()}
+    features |= {"photo": FittedResizeImage(8, 8, 1), "back": FittedResizeImage(8, 8, 3)}
     return Transforms(tuple(features.items()), "y", ClassIndex().fit(labels_of(batch["y"])))
 
 

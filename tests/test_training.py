@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.config import Train
 from pipeline.data.augment import Crop
@@ -27,6 +29,7 @@ from pipeline.spec import Spec
 from pipeline.training import History, Trial, best, default_space, fit, optimizers, to_hyperparameters, tune
 from pipeline.training.optimizers import SGD, Adam, learning_rate
 from pipeline.training.space import overrides
+from pipeline.training.steps import Pace
 
 ROOT = Path(__file__).parents[1]
 ROWS = 64
@@ -36,10 +39,9 @@ IMAGES = Spec("multiclass", 3, image_shape=(8, 8, 1), num_train=ROWS)
 RATES = {"SGD": 0.1, "Adam": 0.02, "Adagrad": 0.1}
 
 
-def store_of(columns: dict[str, np.ndarray], folder: Path) -> Store:
-    writer = StoreWriter(
-        folder, len(columns["label"]), {name: (str(v.dtype), v.shape[1:]) for name, v in columns.items()}
-    )
+def store_of(columns: dict[str, np.ndarray], folder: Path, spec: Spec | None = None) -> Store:
+    forms = {name: (str(v.dtype), v.shape[1:]) for name, v in columns.items()}
+    writer = StoreWriter(folder, len(columns["label"]), forms, spec=spec)
     writer.append(columns)
     writer.close()
     return Store(folder)
@@ -61,6 +63,11 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Train rows' features with the classes exchanged: what is learnt from train can only make it worse."""
     columns = table(0)
     return store_of({**columns, "label": 1 - columns["label"]}, tmp_path_factory.mktemp("noise"))
+
+
+def assert_same_training(found: tuple[History, list[np.ndarray]], expected: tuple[History, list[np.ndarray]]) -> None:
+    assert found[0] == expected[0]
+    assert all(np.array_equal(one, other) for one, other in zip(found[1], expected[1], strict=True))
 
 
 def new_model(width: int = 8) -> keras.Model:
@@ -209,6 +216,104 @@ def test_batches_that_make_no_equal_epochs_are_refused(train: Store, epochs: int
     batches = make_train(train, batch_size=16, seed=0, epochs=2)
     with pytest.raises(ConfigError, match="8 batches"):
         fit(new_model(), batches, make_eval(train), spec=SPEC, optimizer=SGD(), epochs=epochs)
+
+
+def test_batches_that_begin_within_an_epoch_are_refused(train: Store) -> None:
+    batches = make_train(train, batch_size=16, seed=0, epochs=2, first_step=2)
+    with pytest.raises(ConfigError, match="6 batches, and an epoch has 4"):
+        fit(new_model(), batches, make_eval(train), spec=SPEC, optimizer=SGD(), epochs=2)
+
+
+def test_a_feed_of_one_epoch_gives_as_many_as_are_wanted(train: Store) -> None:
+    def run(epochs: int) -> tuple[History, list[np.ndarray]]:
+        model, batches = new_model(), make_train(train, batch_size=16, seed=0, epochs=epochs)
+        return fit(model, batches, make_eval(train), spec=SPEC, optimizer=SGD(), epochs=3), model.get_weights()
+
+    assert_same_training(run(1), run(3))
+
+
+def test_the_task_is_that_of_the_store(tmp_path: Path) -> None:
+    columns, spec = table(0), Spec("regression", 1, num_numeric=2, num_train=ROWS)
+    columns["label"] = columns["numeric"][:, 0]
+    store = store_of(columns, tmp_path, spec)
+
+    def run(spec: Spec | None) -> tuple[History, list[np.ndarray]]:
+        model, batches = new_model(), make_train(store, batch_size=16, seed=0)
+        return fit(model, batches, make_eval(store), spec=spec, optimizer=SGD(), epochs=2), model.get_weights()
+
+    assert_same_training(run(None), run(spec))
+
+
+def test_sample_weights_move_the_weights_as_in_keras(train: Store) -> None:
+    columns = table(0)
+    x, y, weight = {"numeric": columns["numeric"]}, columns["label"], np.linspace(0, 3, ROWS).astype(np.float32)
+    batches = tf.data.Dataset.from_tensor_slices((x, y, weight)).batch(16)
+    ours, theirs = new_model(), new_model()
+    fit(ours, batches.repeat(2), batches, spec=SPEC, optimizer=SGD(0.1, momentum=0.5), epochs=2)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    theirs.compile(keras.optimizers.SGD(0.1, momentum=0.5, nesterov=True), loss)
+    theirs.fit(batches, epochs=2, verbose=0, shuffle=False)
+    for found, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_validation_loss_is_the_mean_weighted_by_the_rows(train: Store) -> None:
+    columns, weight = table(0), np.linspace(0, 3, ROWS).astype(np.float32)
+    rows = tf.data.Dataset.from_tensor_slices(({"numeric": columns["numeric"]}, columns["label"], weight)).batch(10)
+    model = new_model()
+    batches = make_train(train, batch_size=ROWS, seed=0)
+    found = fit(model, batches, rows, spec=SPEC, optimizer=SGD(1e-30), epochs=1).val_loss[0]
+    logits, label = model({"numeric": columns["numeric"]}).numpy()[:, 0].astype(float), columns["label"]
+    losses = np.log1p(np.exp(np.where(label == 1, -logits, logits)))
+    assert found == pytest.approx(np.average(losses, weights=weight), rel=1e-5)
+    assert found != pytest.approx(losses.mean(), rel=1e-3)
+
+
+def test_validation_rows_that_all_count_nothing_are_refused(train: Store) -> None:
+    rows = make_eval(train).map(lambda features, label: (features, label, tf.zeros(tf.shape(label))))
+    with pytest.raises(TrainingError, match="add up to 0"):
+        fit(new_model(), make_train(train, batch_size=ROWS, seed=0), rows, spec=SPEC, optimizer=SGD(), epochs=1)
+
+
+@given(
+    epochs=st.integers(1, 4),
+    steps=st.integers(1, 50),
+    every=st.none() | st.integers(1, 60),
+    fixed=st.none() | st.integers(1, 60),
+)
+def test_calls_into_the_graph_end_where_epochs_and_checkpoints_do(
+    epochs: int, steps: int, every: int | None, fixed: int | None
+) -> None:
+    pace, ends = Pace(every, fixed), [0]
+    while ends[-1] < epochs * steps:
+        count = pace.steps(ends[-1], (ends[-1] // steps + 1) * steps)
+        assert 1 <= count <= (fixed or count)
+        pace.took(count)
+        ends.append(ends[-1] + count)
+    assert set(range(0, epochs * steps + 1, steps)) <= set(ends)
+    assert every is None or set(range(0, epochs * steps + 1, every)) <= set(ends)
+
+
+def test_calls_become_long_when_steps_are_quick_and_stay_short_when_they_are_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("pipeline.training.steps.time.perf_counter", lambda: now)
+
+    def counts(seconds_a_step: float) -> list[int]:
+        nonlocal now
+        pace, found = Pace(), []
+        for call in range(8):
+            found.append(pace.steps(0, 10**9))
+            now += 3.0 * (call == 0) + seconds_a_step * found[-1]  # the first call also makes the graph
+            pace.took(found[-1])
+        return found
+
+    quick, slow = counts(0.001), counts(2.0)
+    assert quick[:2] == [1, 1]
+    assert quick == sorted(quick)
+    assert 400 <= quick[-1] <= 600
+    assert slow == [1] * 8
 
 
 def test_a_dataset_of_unknown_length_is_refused(train: Store) -> None:

@@ -21,6 +21,7 @@ _PUBLIC = {
     "sources": None,
     "split": None,
     "Splits": "splits",
+    "transforms": None,
 }
 __all__ = list(_PUBLIC)
 

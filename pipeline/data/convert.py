@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.data.bad_weights import unusable
 from pipeline.data.kinds import Kind
 from pipeline.data.missing import MISSING
 from pipeline.data.schema import Feature, Schema
@@ -56,9 +57,11 @@ def convert(batch: pa.RecordBatch, schema: Schema, folder: Path | None = None) -
         columns[feature.name], rows = _converted(column, feature)
         if feature in schema.dropped:
             continue  # a column that nobody wants cannot make a row bad
-        reason, values = REASONS[feature.kind], _decoded(column)
-        shown = _shown(values.take(pa.array(rows))) if len(rows) else []
-        bad += [BadValue(feature.name, int(row), str(value), reason) for row, value in zip(rows, shown, strict=True)]
+        found = [(rows, REASONS[feature.kind])]
+        if feature.name == schema.weight:
+            found += unusable(columns[feature.name], rows)
+        for wrong, reason in found:
+            bad += _bad_values(feature.name, column, wrong, reason)
         if feature.kind == "image" and folder is not None:
             columns[feature.name] = _below(columns[feature.name], folder)
     return pa.RecordBatch.from_pydict(columns), bad
@@ -71,6 +74,12 @@ def num_misfits(column: pa.Array, kind: Kind) -> int:
     1
     """
     return len(_converted(column, Feature("", kind))[1])
+
+
+def _bad_values(name: str, raw: pa.Array, rows: np.ndarray, reason: str) -> list[BadValue]:
+    shown = _shown(_decoded(raw).take(pa.array(rows))) if len(rows) else []
+    values = ["" if value is None else str(value) for value in shown]
+    return [BadValue(name, int(row), value, reason) for row, value in zip(rows, values, strict=True)]
 
 
 def _shown(values: pa.Array) -> list[object]:

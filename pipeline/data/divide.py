@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data.keys import mix
+from pipeline.data.mixing import mix
 from pipeline.data.schema import Schema
 from pipeline.data.sides import NO_SIDE, TEST, TRAIN, VALIDATION
 from pipeline.data.split.splitter import Splitter

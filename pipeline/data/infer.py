@@ -39,6 +39,7 @@ class Wanted:
       drop: columns to leave out.
       kinds: column -> kind.
       known: if not None, the only columns that may be features: those of the schema file.
+      weight: the column that says how much each row counts.
     """
 
     label: str | None
@@ -47,6 +48,7 @@ class Wanted:
     drop: Collection[str] = ()
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     known: Collection[str] | None = None
+    weight: str | None = None
 
 
 def infer_schema(sample: pa.Table, wanted: Wanted, folder: Path | None = None) -> Schema:
@@ -58,7 +60,7 @@ def infer_schema(sample: pa.Table, wanted: Wanted, folder: Path | None = None) -
       folder: where relative paths of images begin.
 
     Raises:
-      DataError: a named column does not exist, or a column's type cannot be used.
+      DataError: a named column does not exist, a column's type cannot be used, or the weight's has another use.
     """
     names = sample.column_names
     label = _existing(wanted.label, names, "label")
@@ -73,12 +75,13 @@ def infer_schema(sample: pa.Table, wanted: Wanted, folder: Path | None = None) -
         split = recognize_split_column(sample, label)
     if split:
         sample = _without_test(sample, split)  # a kind is learnt, and nothing is learnt from test
+    weight = _weight(wanted, names, label, split)
 
     features: list[Feature] = []
     dropped: list[Feature] = []
     ignored: list[tuple[str, str]] = []
     for name in names:
-        if name in (label, split):
+        if name in (label, split, weight):
             continue
         reason = _reason_to_ignore(name, wanted)
         if reason == UNKNOWN_COLUMN and _is_empty(sample[name]):
@@ -101,7 +104,7 @@ def infer_schema(sample: pa.Table, wanted: Wanted, folder: Path | None = None) -
         if name != label and name not in {feature.name for feature in features}
     )
     label_feature = Feature(label, _label_kind(sample, label, wanted, folder))
-    return _unreserved(Schema(tuple(features), label_feature, split, others, tuple(dropped), tuple(ignored)))
+    return _unreserved(Schema(tuple(features), label_feature, split, others, tuple(dropped), tuple(ignored), weight))
 
 
 def _unreserved(schema: Schema) -> Schema:
@@ -244,6 +247,23 @@ def _dropped(sample: pa.Table, name: str, wanted: Wanted, folder: Path | None) -
     except DataError:
         return []
     return [Feature(name, kind)] if kind and kind != "image" else []
+
+
+def _weight(wanted: Wanted, names: Collection[str], label: str, split: str | None) -> str | None:
+    if wanted.weight is None:
+        return None
+    name = _existing(wanted.weight, names, "features.weight")
+    uses = dict.fromkeys(wanted.drop, "in features.drop") | dict.fromkeys(wanted.others, "the split's column")
+    uses |= {split or label: "the split's column", label: "the label"}
+    if (kind := wanted.kinds.get(name, "numeric")) != "numeric":
+        uses[name] = f"declared as {kind}"
+    if name in uses:
+        raise DataError(
+            f'"features.weight": the column "{name}" is {uses[name]}.',
+            expected="a column of numbers that has no other use",
+            fix="Name another column, or remove features.weight.",
+        )
+    return name
 
 
 def _label_kind(sample: pa.Table, label: str, wanted: Wanted, folder: Path | None) -> Kind:

@@ -18,7 +18,7 @@ from pipeline.data.images import Looked, look_all
 from pipeline.data.infer import UNKNOWN_COLUMN, Wanted, infer_schema
 from pipeline.data.keys import row_keys
 from pipeline.data.quarantine import Budget, Quarantine, check_budget, write_quarantine
-from pipeline.data.rows import IMAGE_ABOUT, IMAGE_KEY, IMAGE_SIGNATURE, ROW_KEY, pixels_name
+from pipeline.data.rows import DEFAULT_IMAGE_SIZE, IMAGE_ABOUT, IMAGE_KEY, IMAGE_SIGNATURE, ROW_KEY, pixels_name
 from pipeline.data.sample import read_sample
 from pipeline.data.schema import Feature, Schema
 from pipeline.data.schema_file import Column
@@ -32,9 +32,6 @@ from pipeline.progress import Reporter, silent
 Action = Literal["ignore", "warn", "quarantine", "stop"]
 
 _IMAGE_ROWS, _LOOKED_AT = 256, 16
-# Larger images are brought to this size unless the config says otherwise: what a small convnet on a laptop
-# can use. 8x8 digits or 28x28 clothes keep their size.
-DEFAULT_IMAGE_SIZE = 64
 _NO_IMAGE = " no readable image"
 # A label with more values than this is a quantity, and has no classes that could vanish.
 _MOST_CLASSES = 1000
@@ -69,6 +66,7 @@ def ingest(
     budget: Budget | None = None,
     refused: Path | None = None,
     image_size: tuple[int, int] | None = None,
+    keep_pixels: bool = True,
     reporter: Reporter | None = None,
 ) -> Ingested:
     """Reads a source into `directory/rows.arrow` and `directory/quarantine.parquet`.
@@ -83,6 +81,7 @@ def ingest(
       refused: where the quarantine goes if it stops the run.
       image_size: height and width that images will most likely be brought to; None: `DEFAULT_IMAGE_SIZE` if they are
         larger. An image is decoded here, once; prepare takes its pixels if they are of the size that train asks for.
+      keep_pixels: whether they are kept; False where pixels would not fit on the disk.
       reporter: for progress.
 
     Raises:
@@ -93,7 +92,7 @@ def ingest(
     folder = folder_of(source)
     sample = read_sample(source)
     schema = infer_schema(sample, wanted, folder)
-    pixel_size = _pixel_size(sample, schema, folder, image_size)
+    pixel_size = _pixel_size(sample, schema, folder, image_size) if keep_pixels else None
     # A column that nobody wants cannot be an anomaly.
     expected = {name: column for name, column in (columns or {}).items() if name in schema.kinds}
     work = _Work(schema, Checks(expected), actions, folder, pixel_size)

@@ -1,8 +1,7 @@
 """A row's content as one 64-bit number: how twins are found, and how a row is known again in another file.
 
 The hashes of the columns are added up, so neither the order of the columns nor how a value was stored changes a key.
-Mixing is the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014);
-text goes through BLAKE2b. Two different rows share a key with probability 2**-64.
+Numbers are mixed (see `mixing`); text goes through BLAKE2b. Two different rows share a key with probability 2**-64.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_MISSING = np.uint64(0x9E3779B97F4A7C15)
+from pipeline.data.mixing import STEP, mix
+
+_MISSING = STEP
 _NUMBER_BEGINS = tuple("+-.0123456789")
 
 
@@ -42,16 +42,6 @@ def row_keys(batch: pa.RecordBatch, columns: Iterable[str]) -> np.ndarray:
     for name in columns:
         keys += mix(_bits(batch.column(name)) ^ text_key(name))
     return keys
-
-
-def mix(bits: np.ndarray) -> np.ndarray:
-    """Spreads the bits of numbers over all 64; uint64 [n], changed in place."""
-    bits ^= bits >> np.uint64(30)
-    bits *= _FIRST
-    bits ^= bits >> np.uint64(27)
-    bits *= _SECOND
-    bits ^= bits >> np.uint64(31)
-    return bits
 
 
 @functools.lru_cache(1 << 17)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +35,8 @@ class _Observed:
     feature: Feature
     num_rows: int = 0
     num_missing: int = 0
-    low: object = None
-    high: object = None
+    low: Any = None  # a number or a time, as Arrow gives them
+    high: Any = None
     whole: bool = True
     values: set[str] = field(default_factory=set)
     keys: set[int] | None = field(default_factory=set)
@@ -47,8 +48,8 @@ class _Observed:
         kind = self.feature.kind
         if kind in ("numeric", "datetime") and column.null_count < len(column):
             bounds = pc.min_max(column).as_py()
-            self.low = bounds["min"] if self.low is None else min(self.low, bounds["min"])  # type: ignore[call-overload]
-            self.high = bounds["max"] if self.high is None else max(self.high, bounds["max"])  # type: ignore[call-overload]
+            self.low = bounds["min"] if self.low is None else min(self.low, bounds["min"])
+            self.high = bounds["max"] if self.high is None else max(self.high, bounds["max"])
             if kind == "numeric" and self.whole:
                 self.whole = bool(pc.all(pc.equal(column, pc.round(column))).as_py())
         if kind in ("categorical", "tags") and len(self.values) <= _MOST_VALUES:
@@ -76,10 +77,10 @@ class _Observed:
         most_missing = min(1.0, math.ceil(share * _MISSING_FACTOR * 1000) / 1000)
         unique = bool(self.keys) and self.num_rows - self.num_missing >= _UNIQUE_ROWS and not is_label
         if kind == "numeric":
-            return Column(kind=kind, whole=self.whole and self.low is not None, min=self.low, max=self.high,  # type: ignore[arg-type]
-                          max_missing=most_missing, unique=unique)  # fmt: skip
+            whole = self.whole and self.low is not None
+            return Column(kind=kind, whole=whole, min=self.low, max=self.high, max_missing=most_missing, unique=unique)
         if kind == "datetime":
-            low, high = (None if bound is None else bound.isoformat() for bound in (self.low, self.high))  # type: ignore[attr-defined]
+            low, high = (None if bound is None else bound.isoformat() for bound in (self.low, self.high))
             return Column(kind=kind, min=low, max=high, max_missing=most_missing)
         listed = kind in ("categorical", "tags") and 0 < len(self.values) <= _MOST_VALUES
         values = tuple(sorted(self.values)) if listed and not unique else None

@@ -2,59 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data.ingest import DEFAULT_IMAGE_SIZE
+from pipeline.data.encoded import encoded_form
+from pipeline.data.label_info import label_info
 from pipeline.data.learn import Learnt, numbered, side_of
+from pipeline.data.pixels import Mode
+from pipeline.data.row_weights import Weights
 from pipeline.data.rows import stored_batches
 from pipeline.data.schema import Schema
-from pipeline.data.sides import SIDES
+from pipeline.data.sides import SIDES, TRAIN
 from pipeline.data.sources.ordered import ordered_map
 from pipeline.data.split.strata import MAX_CLASSES
 from pipeline.data.statistics import Statistics, StatisticsBuilder
-from pipeline.data.store import LABEL, StoreWriter
-from pipeline.data.transforms import (
-    ClassIndex,
-    DateTimeParts,
-    HashedText,
-    ResizeImage,
-    ScaleTarget,
-    Standardize,
-    Tags,
-    Transforms,
-    Vocabulary,
-)
+from pipeline.data.store import LABEL, SAMPLE_WEIGHT, Store, StoreWriter
+from pipeline.data.transforms import ClassIndex, ScaleTarget, Transforms
+from pipeline.data.transforms.resize_image import FittedResizeImage
 from pipeline.data.transforms.target import looks_like_classes
 from pipeline.errors import ConfigError
 from pipeline.progress import Reporter, silent
 from pipeline.spec import Spec, Task
 
-_IMAGE_ROWS = 1024
+Cache = Literal["pixels", "encoded"]
+
+_IMAGE_ROWS, _BYTES_AT_ONCE = 1024, 1 << 26
 
 
-def fit(
-    learnt: Learnt,
-    schema: Schema,
-    *,
-    task: str = "auto",
-    image_size: tuple[int, int] | None = None,
-    vocabulary_size: int = 10_000,
-    min_count: int = 2,
-    num_bins: int = 48,
-) -> tuple[Spec, Transforms]:
-    """Fits a transform for every feature and for the label.
+def fit(learnt: Learnt, schema: Schema, *, task: str = "auto", num_bins: int = 48) -> tuple[Spec, Transforms]:
+    """Fits the chosen transform of every feature, and that of the label.
 
     Args:
-      learnt: of the train rows, see `pipeline.data.learn`.
+      learnt: of the train rows, with the choices: see `pipeline.data.learn`.
       schema: of the stored rows.
       task: auto, binary, multiclass or regression.
-      image_size: (height, width); None: by the train images.
-      vocabulary_size, min_count: see `Vocabulary`.
       num_bins: quantile bins a numeric column.
 
     Returns:
@@ -66,21 +51,14 @@ def fit(
     """
     labels = np.concatenate(learnt.labels)
     known_task = task_of(task, labels, schema)
-    fits: dict[str, Callable[[str], Any]] = {
-        "numeric": lambda name: Standardize().fit(learnt.moments[name]),
-        "categorical": lambda name: Vocabulary(vocabulary_size, min_count).fit(learnt.counts[name]),
-        "datetime": lambda name: DateTimeParts().fit(learnt.moments[name], learnt.minutes[name]),
-        "tags": lambda name: Tags(max_size=vocabulary_size, min_count=min_count).fit(
-            learnt.counts[name], max(learnt.lengths[name])
-        ),
-        "text": lambda name: HashedText().fit(learnt.lengths[name]),
-        "image": lambda name: _image_transform(learnt.image_sizes, image_size),
-    }
-    features = tuple((feature.name, fits[feature.kind](feature.name)) for feature in schema.features)
+    names = [feature.name for feature in schema.features]
+    features = tuple((name, learnt.choices[name].fit(learnt.learners[name])) for name in names)
     target = ScaleTarget().fit(labels) if known_task == "regression" else ClassIndex().fit(labels)
-    transforms = Transforms(features, schema.label.name, target)
+    transforms = Transforms(features, schema.label.name, target, tuple(feature.kind for feature in schema.features))
     edges = {
-        name: _edges(fitted, learnt.samples[name], num_bins) for name, fitted in features if name in learnt.samples
+        name: _edges(fitted, learnt.samples[name], num_bins)
+        for name, fitted in features
+        if fitted.part == "numeric" and name in learnt.samples
     }
     return transforms.spec(known_task, len(labels), edges), transforms
 
@@ -93,8 +71,10 @@ def encode(
     spec: Spec,
     directory: Path,
     reporter: Reporter | None = None,
+    *,
+    cache: Cache = "pixels",
 ) -> dict[str, Statistics]:
-    """Writes the stores `directory/train`, `validation` and `test`.
+    """Writes the stores `directory/train`, `validation` and `test`, and beside them what is known of the label.
 
     Args:
       rows_path: what `ingest` wrote.
@@ -103,23 +83,32 @@ def encode(
       transforms, spec: from `fit`.
       directory: where the stores go.
       reporter: for progress.
+      cache: whether a store holds the pixels of images, or the images as they came, see `pipeline.data.encoded`.
 
     Returns:
       The statistics of each side by its name: all rows are read here anyway.
 
     Raises:
-      DataError: an image cannot be decoded.
+      DataError: an image cannot be decoded, or every weight of a side is 0.
+      ConfigError: images are to be kept encoded that come from a transform of one's own.
     """
-    columns = _columns(spec)
-    writers = [StoreWriter(directory / name, int((sides == s).sum()), columns) for s, name in enumerate(SIDES)]
+    weights = Weights.of(rows_path, schema.weight, sides) if schema.weight else None
+    columns, known = _columns(spec, has_weights=weights is not None), transforms.to_json()["target"]
+    if spec.image_shape and cache == "encoded":
+        columns["image"] = _form_of_images(transforms, spec)
+    writers = [
+        StoreWriter(directory / name, int((sides == side).sum()), columns, spec, known) for side, name in enumerate(SIDES)
+    ]
     described = {column.name: column.kind for column in (*schema.features, schema.label)}
     builders = [StatisticsBuilder(described) for _ in SIDES]
-    rows = _IMAGE_ROWS if spec.image_shape else None
+    rows = _rows_at_once(spec)
 
     def encoded(part: tuple[int, pa.RecordBatch]) -> list[tuple[pa.RecordBatch, dict[str, np.ndarray]]]:
         start, batch = part
         here = sides[start : start + batch.num_rows]
-        found = {**transforms.encode(batch), LABEL: transforms.encode_label(batch)}
+        found = {**transforms.encode(batch, decode_images=cache == "pixels"), LABEL: transforms.encode_label(batch)}
+        if weights is not None:
+            found[SAMPLE_WEIGHT] = weights(batch)
         return [
             (side_of(batch, here, side), {name: column[here == side] for name, column in found.items()})
             for side in range(len(SIDES))
@@ -134,6 +123,9 @@ def encode(
                     advance(batch.num_rows)
     for writer in writers:
         writer.close()
+    if weights is not None:
+        weights.check(directory)
+    label_info(Store(directory / SIDES[TRAIN]), transforms, weights).write(directory)
     return {name: builder.build() for name, builder in zip(SIDES, builders, strict=True)}
 
 
@@ -178,22 +170,11 @@ def _cut(batches: Iterator[pa.RecordBatch], rows: int | None) -> Iterator[tuple[
             yield start + first, batch.slice(first, step)
 
 
-def _image_transform(sizes: set[tuple[int, ...]], wanted: tuple[int, int] | None) -> ResizeImage:
-    """The size and the colours, by the train images alone."""
-    shapes = {size[:2] for size in sizes}
-    channels = max((size[2] for size in sizes), default=3)
-    if wanted:
-        height, width = wanted
-    elif len(shapes) == 1 and max(next(iter(shapes))) <= DEFAULT_IMAGE_SIZE:
-        height, width = next(iter(shapes))
-    else:
-        height = width = DEFAULT_IMAGE_SIZE
-    return ResizeImage(height, width, channels)
-
-
-def _edges(fitted: Any, sample: list[pa.Array], num_bins: int) -> tuple[float, ...]:
+def _edges(fitted: Any, sample: list[pa.Array], num_bins: int) -> list[tuple[float, ...]]:
+    """Of each leading column."""
     column = pa.concat_arrays(sample)
-    return _quantile_edges(fitted(column)[:, 0][np.asarray(column.is_valid())], num_bins)
+    encoded = fitted(column)[np.asarray(column.is_valid())]
+    return [_quantile_edges(encoded[:, lead], num_bins) for lead in range(fitted.lead)]
 
 
 def _quantile_edges(values: np.ndarray, num_bins: int) -> tuple[float, ...]:
@@ -204,8 +185,27 @@ def _quantile_edges(values: np.ndarray, num_bins: int) -> tuple[float, ...]:
     return tuple(edges.tolist()) if len(edges) > 1 else ()
 
 
-def _columns(spec: Spec) -> dict[str, tuple[str, tuple[int, ...]]]:
-    columns: dict[str, tuple[str, tuple[int, ...]]] = {}
+def _rows_at_once(spec: Spec) -> int:
+    """So many that encoded rows take little memory: words of text may make a thousand numbers of each."""
+    return _IMAGE_ROWS if spec.image_shape else max(_BYTES_AT_ONCE // (4 * max(spec.num_numeric, 1)), _IMAGE_ROWS)
+
+
+def _form_of_images(transforms: Transforms, spec: Spec) -> list[Any]:
+    images: list[tuple[int, Mode]] = []
+    for name, fitted in transforms.features:
+        if isinstance(fitted, FittedResizeImage):
+            images.append((fitted.channels, fitted.mode))
+        elif fitted.part == "image":
+            raise ConfigError(
+                f'"prepare.cache" is encoded, and "{name}" is transformed by {type(fitted).__name__}.',
+                expected="images that ResizeImage decodes",
+                fix='Set prepare.cache = "pixels".',
+            )
+    return encoded_form(spec.image_shape or (), images)
+
+
+def _columns(spec: Spec, *, has_weights: bool) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
     if spec.num_numeric:
         columns["numeric"] = ("float32", (spec.num_numeric,))
     if spec.vocabulary_sizes:
@@ -215,4 +215,6 @@ def _columns(spec: Spec) -> dict[str, tuple[str, tuple[int, ...]]]:
     if spec.image_shape:
         columns["image"] = ("uint8", spec.image_shape)
     columns[LABEL] = ("float32" if spec.task == "regression" else "int32", ())
+    if has_weights:
+        columns[SAMPLE_WEIGHT] = ("float32", ())
     return columns

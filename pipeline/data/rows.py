@@ -11,6 +11,9 @@ import pyarrow as pa
 # Beside an image column stand its size, so that prepare can choose one without opening it, and what twins share.
 IMAGE_ABOUT = ("height", "width", "channels")
 IMAGE_KEY, IMAGE_SIGNATURE = "key", "signature"
+# Larger images are brought to this size unless the config says otherwise: what a small convnet on a laptop
+# can use. 8x8 digits or 28x28 clothes keep their size.
+DEFAULT_IMAGE_SIZE = 64
 # What a row is known by in another file or under another config: the hash of all its columns but label and side.
 ROW_KEY = "#row"
 
@@ -61,6 +64,18 @@ def values_of(column: pa.Array) -> np.ndarray:
     if pa.types.is_timestamp(column.type):
         return np.array(column.to_numpy(zero_copy_only=False), "datetime64[us]")
     return np.array(labels_of(column))
+
+
+def image_column(batch: pa.RecordBatch, name: str) -> pa.StructArray:
+    """A column of images with what `ingest` found out about them.
+
+    Returns:
+      Fields `image` (paths or bytes), `height`, `width`, `channels`, and where ingest kept the pixels
+      `pixels.HEIGHTxWIDTH`; null where there is no image.
+    """
+    fields = [*IMAGE_ABOUT, *(one[len(name) + 1 :] for one in batch.schema.names if one.startswith(f"{name}.pixels."))]
+    columns = [batch.column(name), *(batch.column(f"{name}.{field}") for field in fields)]
+    return pa.StructArray.from_arrays(columns, names=["image", *fields])
 
 
 def rows_at(path: Path, rows: np.ndarray, columns: Sequence[str]) -> pa.Table:

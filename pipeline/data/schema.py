@@ -32,6 +32,7 @@ class Schema:
       others: columns that only the split needs: a group, a time, a key.
       dropped: columns that a person dropped: not stored, but a part of what makes a row known again.
       ignored: (column, reason) of those that are not used, dropped ones included.
+      weight: the column that says how much each row counts, or None: no feature, and no part of what makes a row known.
     """
 
     features: tuple[Feature, ...]
@@ -40,12 +41,14 @@ class Schema:
     others: tuple[Feature, ...] = ()
     dropped: tuple[Feature, ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
+    weight: str | None = None
 
     @property
     def columns(self) -> tuple[Feature, ...]:
-        """Everything that is stored: features, label, and what the split needs."""
+        """Everything that is stored: features, label, what the split needs, and the weight."""
         split = (Feature(self.split, "categorical"),) if self.split else ()
-        return (*self.features, self.label, *split, *self.others)
+        weight = (Feature(self.weight, "numeric"),) if self.weight else ()
+        return (*self.features, self.label, *split, *self.others, *weight)
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -75,4 +78,5 @@ class Schema:
             tuple(Feature(**feature) for feature in value["others"]),
             tuple(Feature(**feature) for feature in value["dropped"]),
             tuple((name, reason) for name, reason in value["ignored"]),
+            value.get("weight"),
         )

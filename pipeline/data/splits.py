@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.data.infer import Wanted
 from pipeline.data.ingest import ingest
 from pipeline.data.kinds import Kind
 from pipeline.data.learn import learn
-from pipeline.data.preparation import encode, fit
+from pipeline.data.preparation import Cache, encode, fit
 from pipeline.data.quarantine import Budget
 from pipeline.data.schema import Schema
 from pipeline.data.sides import SIDES
@@ -25,6 +25,7 @@ from pipeline.data.split.splitter import Splitter
 from pipeline.data.statistics import Statistics
 from pipeline.data.store import Store
 from pipeline.data.transforms import Transforms
+from pipeline.data.transforms.choose import choices_of, default_choices
 from pipeline.progress import Reporter, silent
 from pipeline.spec import Spec
 
@@ -63,26 +64,40 @@ def prepare(
     directory: str | Path | None = None,
     drop: Collection[str] = (),
     kinds: Mapping[str, Kind] | None = None,
+    weight: str | None = None,
     budget: Budget | None = None,
+    task: str = "auto",
+    transforms: Mapping[str, Any] | None = None,
+    default_transforms: Mapping[Kind, Any] | None = None,
+    image_size: tuple[int, int] | None = None,
+    vocabulary_size: int = 10_000,
+    min_count: int = 2,
+    num_bins: int = 48,
+    cache: Cache = "pixels",
     reporter: Reporter | None = None,
-    **options: Any,
 ) -> Splits:
     """Reads, checks, splits, fits and encodes; the same functions as the stages `ingest`, `split` and `prepare`.
 
     Args:
       source: see `pipeline.data.sources`; arrays, Arrow tables and `tf.data.Dataset`s are sources, too.
       split: see `pipeline.data.split`; None: the published split if the source has one, else `Stratified()`.
-      seed: of the split.
+      seed: of the split, unless that has its own.
       directory: where to keep the stores; None: a temporary one.
       drop: columns to leave out.
       kinds: column -> kind, where a person knows better than the inference.
+      weight: the column of numbers that say how much each row counts; None: all the same.
       budget: how many bad rows may be set aside.
+      task: auto, binary, multiclass or regression.
+      transforms: column -> a transform, or for numbers a list of steps; see `pipeline.data.transforms`.
+      default_transforms: kind -> the same, for the columns of that kind that are not named.
+      image_size, vocabulary_size, min_count: of the transforms that nobody chose, see `default_choices`.
+      num_bins: quantile bins a numeric column, for a model's embeddings of numbers.
+      cache: pixels: images are decoded once; encoded: at every read, see `pipeline.data.encoded`.
       reporter: for progress.
-      **options: of `pipeline.data.preparation.fit`: task, image_size, vocabulary_size, min_count, num_bins.
 
     Raises:
       DataError: the source cannot be read, too many rows are bad, or the split leaves a side empty.
-      ConfigError: an option does not fit.
+      ConfigError: the task does not fit the label, or a transform its column; or there is no such column.
 
     Example:
       >>> from pipeline import data
@@ -96,18 +111,21 @@ def prepare(
     reporter = reporter or silent()
     rows = folder / "rows.arrow"
     ingested = ingest(
-        source, folder, _wanted(source, split, drop, kinds or {}), budget=budget,
-        image_size=options.get("image_size"), reporter=reporter,
+        source, folder, replace(_wanted(source, split, drop, kinds or {}), weight=weight), budget=budget,
+        image_size=image_size, keep_pixels=cache == "pixels", reporter=reporter,
     )  # fmt: skip
     schema = ingested.schema
+    defaults = default_choices(vocabulary_size=vocabulary_size, min_count=min_count, image_size=image_size)
+    choices = choices_of(schema, transforms, default_transforms, defaults)
     splitter = split or (Given() if schema.split else Stratified())
     divided = divide(rows, schema, splitter, held_out=np.empty(0, np.uint64), seed=seed, reporter=reporter)
     for line in divided.warnings:
         reporter.warn(line)
-    spec, transforms = fit(learn(rows, schema, divided.sides, reporter), schema, **options)
-    statistics = encode(rows, schema, divided.sides, transforms, spec, folder, reporter)
+    learnt = learn(rows, schema, divided.sides, choices, reporter)
+    spec, fitted = fit(learnt, schema, task=task, num_bins=num_bins)
+    statistics = encode(rows, schema, divided.sides, fitted, spec, folder, reporter, cache=cache)
     train, validation, test = (Store(folder / side) for side in SIDES)
-    return Splits(train, validation, test, spec, transforms, schema, statistics, divided.report, folder, temporary)
+    return Splits(train, validation, test, spec, fitted, schema, statistics, divided.report, folder, temporary)
 
 
 def _wanted(source: Source, split: Splitter | None, drop: Collection[str], kinds: Mapping[str, Kind]) -> Wanted:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.runs import read_json, write_json
+from pipeline.spec import Spec
 
-LABEL = "label"
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+LABEL, SAMPLE_WEIGHT = "label", "sample_weight"
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,56 @@ class Store:
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
         """Memory maps [rows, ...] by name."""
-        about = read_json(self.directory / "store.json")
+        rows = len(self)
+        return {name: _map(self.directory, name, rows, form) for name, form in self._about["columns"].items()}
+
+    def tensors(self) -> dict[str, tf.Tensor]:
+        """The columns as tensors over the same mapped pages: no byte is read or copied before its row is asked for."""
+        import tensorflow as tf
+
+        # tf.constant would copy the column twice; DLPack shares it. An empty array cannot be shared, nor need be.
         return {
-            name: _map(self.directory, name, about["num_rows"], form, "r") for name, form in about["columns"].items()
+            name: tf.experimental.dlpack.from_dlpack(column.__dlpack__()) if column.size else tf.constant(column)
+            for name, column in self.columns.items()
         }
 
+    @property
+    def spec(self) -> Spec | None:
+        """What a model must know of these columns, if whoever wrote them said it."""
+        found = self._about.get("spec")
+        return None if found is None else Spec.from_json(found)
+
+    @property
+    def target(self) -> Any:
+        """The label's transform as plain values, see `Transforms.to_json`; None where nobody wrote it."""
+        return self._about.get("target")
+
+    @cached_property
+    def _about(self) -> dict[str, Any]:
+        found: dict[str, Any] = read_json(self.directory / "store.json")
+        return found
+
     def __len__(self) -> int:
-        return int(read_json(self.directory / "store.json")["num_rows"])
+        return int(self._about["num_rows"])
 
     def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """The rows at `indices` (int [n]), each column [n, ...]."""
         return {name: column[indices] for name, column in self.columns.items()}
+
+    def will_need(self, blocks: Iterable[tuple[int, int]]) -> None:
+        """Asks the system to read rows ahead, in long runs.
+
+        Args:
+          blocks: (first row, last + 1) each.
+        """
+        if not hasattr(os, "posix_fadvise"):  # only Linux has it; it is a hint
+            return
+        for name, column in self.columns.items():
+            row_bytes = column.nbytes // max(len(column), 1)
+            with (self.directory / f"{name}.bin").open("rb") as file:
+                for first, last in blocks:
+                    size = (last - first) * row_bytes
+                    os.posix_fadvise(file.fileno(), first * row_bytes, size, os.POSIX_FADV_WILLNEED)
 
     @property
     def num_bytes(self) -> int:
@@ -62,11 +106,20 @@ class StoreWriter:
       directory: made if need be.
       num_rows: how many rows will come.
       columns: name -> (dtype, shape of one row).
+      spec, target: see `Store`.
     """
 
-    def __init__(self, directory: Path, num_rows: int, columns: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        num_rows: int,
+        columns: Mapping[str, tuple[str, tuple[int, ...]]],
+        spec: Spec | None = None,
+        target: Any = None,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory, self._num_rows, self._filled = directory, num_rows, 0
+        self._known = {"spec": spec and spec.to_json(), "target": target}
         self._forms = {name: [dtype, list(shape)] for name, (dtype, shape) in columns.items()}
         self._files = {name: (directory / f"{name}.bin").open("wb") for name in columns}
 
@@ -85,11 +138,13 @@ class StoreWriter:
             file.close()
         if self._filled != self._num_rows:
             raise ValueError(f"{self._directory}: {self._filled} rows were written of {self._num_rows}")
-        write_json(self._directory / "store.json", {"num_rows": self._num_rows, "columns": self._forms})
+        about = {"num_rows": self._num_rows, "columns": self._forms, **self._known}
+        write_json(self._directory / "store.json", about)
 
 
-def _map(directory: Path, name: str, num_rows: int, form: list[Any], mode: Any) -> np.ndarray:
+def _map(directory: Path, name: str, num_rows: int, form: list[Any]) -> np.ndarray:
     dtype, shape = form
     if num_rows == 0 or 0 in shape:
         return np.empty((num_rows, *shape), dtype)  # an empty file cannot be mapped
-    return np.memmap(directory / f"{name}.bin", dtype, mode, shape=(num_rows, *shape))
+    # Copy on write, though nobody writes: DLPack shares nothing that is read-only.
+    return np.memmap(directory / f"{name}.bin", dtype, "c", shape=(num_rows, *shape))

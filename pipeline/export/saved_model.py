@@ -6,24 +6,109 @@ for models with layers whose default is `training=True`, and gives inputs and ou
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from pipeline.data.store import LABEL
+from pipeline.data.store import LABEL, SAMPLE_WEIGHT
 from pipeline.data.transforms import Transforms
 from pipeline.data.transforms.tags import FittedTags
 from pipeline.data.transforms.target import FittedClassIndex
+from pipeline.errors import ExportError
 from pipeline.export.published import ABOUT
 from pipeline.export.raw import raw_column
-from pipeline.models.outputs import scores
-from pipeline.runs import write_json
-from pipeline.spec import Spec
+from pipeline.runs import translate_os_errors, write_json
+from pipeline.spec import Spec, Task
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+def saved_model(
+    model: keras.Model, transforms: Transforms, directory: str | Path, *, about: Mapping[str, Any] | None = None
+) -> Path:
+    """Writes a trained model as a SavedModel that takes raw rows: whole or not at all.
+
+    What it takes and gives: see `write_saved_model`. TensorFlow Serving wants `directory` to end in a version, a whole
+    number; `pipeline.export.predict` and the verb `pipeline predict` take it as it is, or the folder above.
+
+    Args:
+      model: features -> logits, as those of `pipeline.models` (for regression: the standardized label).
+      transforms: of `pipeline.data.prepare`.
+      directory: of the version; it must not exist, or be empty.
+      about: what else is kept beside it in `assets.extra/pipeline.json`, e.g. the evaluation.
+
+    Returns:
+      The directory.
+
+    Raises:
+      ExportError: something is there, or the model's output does not fit the label.
+      RunError: the folder cannot be written.
+
+    Example:
+      >>> import tempfile
+      >>> from pipeline import data, models
+      >>> splits = data.prepare(data.sources.ScikitLearn("iris"))
+      >>> path = saved_model(models.mlp(splits.spec), splits.transforms, tempfile.mkdtemp() + "/iris/1")
+      >>> (path / "saved_model.pb").exists()
+      True
+    """
+    target = Path(directory).absolute()
+    spec = _spec_of(model, transforms)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise ExportError(
+            f"{target} exists.",
+            expected="a new folder: a published version is never changed",
+            fix="Count the version up.",
+        )
+    temporary = target.parent / f".tmp-{target.name}-{os.getpid()}"
+    try:
+        with translate_os_errors(target):
+            temporary.mkdir(parents=True)
+            write_saved_model(model, spec, transforms, temporary, {**about_model(spec, transforms), **(about or {})})
+            os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def about_model(spec: Spec, transforms: Transforms) -> dict[str, Any]:
+    """What whoever finds a SavedModel wants to know of its columns and its label, and `pipeline predict` needs."""
+    import keras
+    import tensorflow as tf
+
+    from pipeline import __version__
+
+    target = transforms.target
+    names = [name for name, _ in transforms.features]
+    return {
+        "task": spec.task,
+        "label": transforms.label,
+        "classes": list(target.names) if isinstance(target, FittedClassIndex) else [],
+        "kinds": dict(zip(names, transforms.kinds, strict=True)),
+        "versions": {"pipeline": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
+    }
+
+
+def _spec_of(model: keras.Model, transforms: Transforms) -> Spec:
+    """The task, by the label and the width of the output."""
+    target, shape = transforms.target, tuple(model.output_shape)
+    classes = len(target.names) if isinstance(target, FittedClassIndex) else 1
+    tasks: dict[int, Task] = {1: "regression"} if classes == 1 else {classes: "multiclass"}
+    if classes == 2:
+        tasks[1] = "binary"
+    if len(shape) != 2 or shape[1] not in tasks:
+        raise ExportError(
+            f"The model's output has the shape {shape}.",
+            expected=f'(None, {min(tasks)}) for the label "{transforms.label}", as logits or the standardized label',
+        )
+    return Spec(tasks[shape[1]], classes)
 
 
 def write_saved_model(
@@ -46,6 +131,10 @@ def write_saved_model(
       about: kept beside it in `assets.extra/pipeline.json`; `kinds` gives each column's kind.
         The separator of tags is added.
     """
+    import tensorflow as tf
+
+    from pipeline.models.outputs import scores
+
     about = dict(about)
     names = [name for name, _ in transforms.features]
     arguments = argument_names(names)
@@ -87,12 +176,18 @@ def expected_outputs(
     model: keras.Model, spec: Spec, transforms: Transforms, prepared: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """What the trained model answers on prepared rows (columns of a store), under the names of the outputs."""
-    features = {name: tf.constant(column) for name, column in prepared.items() if name != LABEL}
+    import tensorflow as tf
+
+    from pipeline.models.outputs import scores
+
+    features = {name: tf.constant(column) for name, column in prepared.items() if name not in (LABEL, SAMPLE_WEIGHT)}
     outputs = _named_outputs(scores(spec, model(features, training=False)), transforms)
     return {name: value.numpy() for name, value in outputs.items()}
 
 
 def _named_outputs(found: tf.Tensor, transforms: Transforms) -> dict[str, tf.Tensor]:
+    import tensorflow as tf
+
     target = transforms.target
     if not isinstance(target, FittedClassIndex):
         return {"prediction": tf.cast(target.inverse(tf.cast(found, tf.float64)), tf.float32)}

@@ -6,6 +6,7 @@ import keras
 
 from pipeline.errors import ConfigError
 from pipeline.models.embeddings import embed_columns, inputs
+from pipeline.models.pixels import normalize_pixels
 from pipeline.models.regularization import dropout as drop
 from pipeline.models.regularization import kernel
 from pipeline.spec import Spec
@@ -51,7 +52,7 @@ def convnet(
     if spec.image_shape is None:
         raise ConfigError('"model.name" is convnet, but the data hold no image.', fix='Use model.name = "mlp".')
     features = inputs(spec)
-    x = drop(_trunk(features["image"], width, depth, dropout, l1, l2), dropout)
+    x = drop(_trunk(normalize_pixels(features["image"], spec), width, depth, dropout, l1, l2), dropout)
     columns = embed_columns(features, spec)
     if columns:
         beside = keras.layers.Concatenate()(columns) if len(columns) > 1 else columns[0]
@@ -62,9 +63,8 @@ def convnet(
 
 
 def _trunk(image: keras.KerasTensor, width: int, depth: int, dropout: float, l1: float, l2: float) -> keras.KerasTensor:
-    """uint8 [rows, height, width, channels] -> float32 [rows, channels of the last block]."""
-    side = min(image.shape[1:3])
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    """Normalized pixels, float32 [rows, height, width, channels] -> float32 [rows, channels of the last block]."""
+    x, side = image, min(image.shape[1:3])
     if side >= _LARGE_SIDE:
         x = _convolution(x, width, l1, l2, stride=2)
         side //= 2

@@ -16,13 +16,18 @@ def example_losses(spec: Spec, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor
 
     Args:
       spec: its task decides.
-      label: int32 or float32 [rows].
+      label: int32 or float32 [rows]; or the probability of each class, float32 [rows, classes], where labels were mixed.
       logits: float32 [rows, spec.num_outputs].
     """
+    is_mixed = label.shape.rank == 2
     if spec.task == "binary":
-        return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(label, tf.float32), logits[:, 0])
+        true = label[:, 1] if is_mixed else tf.cast(label, tf.float32)
+        return tf.nn.sigmoid_cross_entropy_with_logits(true, logits[:, 0])
     if spec.task == "multiclass":
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits)
+        function = (
+            tf.nn.softmax_cross_entropy_with_logits if is_mixed else tf.nn.sparse_softmax_cross_entropy_with_logits
+        )
+        return function(label, logits)
     return tf.square(logits[:, 0] - label)
 
 
@@ -50,5 +55,5 @@ def predict(model: keras.Model, spec: Spec, dataset: tf.data.Dataset) -> tuple[n
     def forward(features: dict[str, tf.Tensor]) -> tf.Tensor:
         return scores(spec, model(features, training=False))
 
-    found = [(forward(features).numpy(), label.numpy()) for features, label in dataset]
+    found = [(forward(features).numpy(), label.numpy()) for features, label, *_weight in dataset]
     return np.concatenate([row[0] for row in found]), np.concatenate([row[1] for row in found])

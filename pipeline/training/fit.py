@@ -1,42 +1,24 @@
-"""The training loop: an epoch is one call into the graph, so no Python runs between its steps."""
+"""The training loop: many steps are one call into the graph, and between two calls everything can be saved."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.config import fingerprint
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.models.outputs import example_losses
 from pipeline.spec import Spec
+from pipeline.training.checkpoint import Checkpoints, Writer
 from pipeline.training.optimizers import Optimizer
-
-# Validation batches up to this size are kept between epochs.
-VALIDATION_BYTES = 256 << 20
-
-
-@dataclass
-class History:
-    """What a training did, epoch by epoch.
-
-    Attributes:
-      loss: mean loss on train, regularization included, while the weights moved.
-      val_loss: mean loss on validation at the end of the epoch, without regularization.
-      best_epoch: whose weights the model has at the end, counted from 0.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    best_epoch: int = -1
-
-    @property
-    def best_val_loss(self) -> float:
-        """The lowest validation loss."""
-        return self.val_loss[self.best_epoch]
+from pipeline.training.state import History, Training
+from pipeline.training.steps import Pace, train_steps, validation_loss
 
 
 def fit(
@@ -44,100 +26,140 @@ def fit(
     train: tf.data.Dataset,
     validation: tf.data.Dataset,
     *,
-    spec: Spec,
     optimizer: Optimizer,
     epochs: int,
+    spec: Spec | None = None,
     patience: int | None = None,
     on_epoch: Callable[[History], None] | None = None,
+    checkpoint: Checkpoints | None = None,
+    steps_per_call: int | None = None,
 ) -> History:
     """Trains, and leaves the model with the weights of its best epoch on validation.
 
+    With `checkpoint`, a training that was killed goes on where it was last saved, in any later process, and ends on a
+    CPU with the same weights and history, bit for bit. The same model, optimizer and batches must be given again; the
+    model's initial weights do not matter then. What a layer or a dataset of one's own draws from hidden state, such as
+    `tf.random.uniform` without `stateless`, is saved by nobody.
+
     Args:
       model: features -> logits, uncompiled.
-      train: batches of all epochs, as `make_train` gives them.
-      validation: every validation row once, as `make_eval` gives them.
-      spec: its task decides the loss.
+      train: batches of all epochs, as `make_train` gives them: (features, label) or (features, label, sample_weight).
+        The loss of a batch is the mean over its rows of weight times loss, as Keras has it. To begin in the middle, a
+        dataset of `make_train` is asked for that step; of any other the first steps are skipped.
+      validation: every validation row once, as `make_eval` gives them; with weights, its loss is the weighted mean.
       optimizer: of `pipeline.training`.
-      epochs: that `train` holds.
+      epochs: that `train` holds; a dataset of `make_train` may also hold one, and gives as many as are asked for.
+      spec: its task decides the loss; None: that of the store which `make_train` was given.
       patience: stop after so many epochs without a lower validation loss; None: never.
-      on_epoch: called after every epoch.
+      on_epoch: called after every epoch that this process ends.
+      checkpoint: where to save the training and how often; None: nowhere. Who gives it clears it, when the weights are
+        safe.
+      steps_per_call: steps that are one call into the graph; None: as many as take about half a second. Changes no bit.
 
     Returns:
-      The history.
+      The history, of the whole training.
 
     Raises:
       TrainingError: a loss is not finite, or the model's output does not fit the task.
-      ConfigError: `train` does not hold `epochs` equal epochs.
+      ConfigError: `train` does not hold `epochs` equal epochs, or nothing says the task.
+
+    Example:
+      >>> import numpy as np
+      >>> from pipeline.models import mlp
+      >>> from pipeline.training import SGD
+      >>> rows = tf.data.Dataset.from_tensors(({"numeric": np.eye(2, dtype=np.float32)}, np.array([0, 1])))
+      >>> spec = Spec("binary", 2, num_numeric=2)
+      >>> len(fit(mlp(spec, width=4), rows.repeat(3), rows, spec=spec, optimizer=SGD(0.1), epochs=3).loss)
+      3
     """
-    num_steps = int(train.cardinality())
+    train = _all_epochs(train, epochs)
+    spec, num_steps = _spec_of(train, spec), _num_steps(train, epochs)
+    _check_output(model, spec)
+    built = optimizer.build(num_steps)
+    built.build(model.trainable_variables)
+    training = Training(model, built)
+    steps, validate = train_steps(model, spec, built), validation_loss(model, spec, validation)
+    steps_per_epoch = num_steps // epochs
+    pace = Pace(checkpoint.every_steps if checkpoint else None, steps_per_call)
+    writer = checkpoint and Writer(checkpoint, _fingerprint(checkpoint, training, train, optimizer, epochs, patience))
+    with writer or nullcontext():
+        if checkpoint and writer and (found := writer.newest()):
+            training.restore(found)
+            checkpoint.note(f"goes on at step {training.step} of {num_steps}")
+        batches = iter(_from_step(train, training.step))
+        while training.step < num_steps and not training.is_over(patience):
+            epoch_end = (training.step // steps_per_epoch + 1) * steps_per_epoch
+            count = pace.steps(training.step, epoch_end)
+            training.total = steps(batches, tf.constant(count), training.total)
+            training.step += count
+            pace.took(count)
+            if training.step == epoch_end:
+                training.end_epoch(steps_per_epoch, validate())
+                _check_finite(training.history, optimizer)
+                if on_epoch:
+                    on_epoch(training.history)
+            if writer and writer.due(training.step):
+                writer.write(training.snapshot())
+    model.set_weights(training.best)
+    return training.history
+
+
+def _fingerprint(
+    checkpoints: Checkpoints,
+    training: Training,
+    train: tf.data.Dataset,
+    optimizer: Any,
+    epochs: int,
+    patience: int | None,
+) -> str:
+    """Of what is trained, as far as it can be seen from here: a checkpoint of anything else is not used."""
+    settings = {key: value for key, value in training.optimizer.get_config().items() if key != "name"}
+    feed = getattr(train, "feed", None)
+    names = ("num_rows", "batch_size", "seed", "augment", "resample", "class_weight", "shard")
+    batches = [int(train.cardinality()), str(train.element_spec), [repr(getattr(feed, name, None)) for name in names]]
+    variables = [(str(variable.shape), variable.dtype) for variable in training.variables]
+    parts = [checkpoints.fingerprint, type(optimizer).__name__, settings, epochs, patience, batches, variables]
+    # Where an object lies in memory is no part of what it is.
+    return fingerprint(re.sub(r" at 0x[0-9a-f]+", "", repr(parts)))
+
+
+def _spec_of(train: tf.data.Dataset, spec: Spec | None) -> Spec:
+    feed = getattr(train, "feed", None)
+    found = spec or (feed and feed.store.spec)
+    if not isinstance(found, Spec):
+        raise ConfigError(
+            "Nothing says what the label means: spec is None, and train comes from no store that knows it.",
+            expected="train from make_train(splits.train, ...), or the argument spec",
+            fix="training.fit(..., spec=splits.spec)",
+        )
+    return found
+
+
+def _all_epochs(train: tf.data.Dataset, epochs: int) -> tf.data.Dataset:
+    """A feed of which one epoch was asked has all the others, too."""
+    feed = getattr(train, "feed", None)
+    return train if feed is None or int(train.cardinality()) != feed.steps_per_epoch else feed.dataset(epochs)
+
+
+def _num_steps(train: tf.data.Dataset, epochs: int) -> int:
+    num_steps, feed = int(train.cardinality()), getattr(train, "feed", None)
     if num_steps <= 0 or num_steps % epochs:
         raise ConfigError(f"train holds {num_steps} batches, which make no {epochs} equal epochs.")
-    _check_output(model, spec)
-    rate = optimizer.learning_rate
-    keras_optimizer = optimizer.build(num_steps)
-    keras_optimizer.build(model.trainable_variables)
-    train_epoch = _train_function(model, spec, keras_optimizer, num_steps // epochs)
-    validate = _validation_function(model, spec, validation)
-    history, best = History(), model.get_weights()
-    batches = iter(train)
-    for epoch in range(epochs):
-        history.loss.append(float(train_epoch(batches)))
-        history.val_loss.append(validate())
-        _check_finite(history, rate, type(optimizer).__name__)
-        if history.best_epoch < 0 or history.val_loss[-1] < history.best_val_loss:
-            history.best_epoch, best = epoch, model.get_weights()
-        if on_epoch:
-            on_epoch(history)
-        if patience is not None and epoch - history.best_epoch >= patience:
-            break
-    model.set_weights(best)
-    return history
+    if feed is not None and num_steps % feed.steps_per_epoch:
+        raise ConfigError(
+            f"train holds {num_steps} batches, and an epoch has {feed.steps_per_epoch}.",
+            expected="whole epochs: to begin in the middle is the checkpoints' business",
+            fix="make_train(...) without first_step",
+        )
+    return num_steps
 
 
-def _train_function(
-    model: keras.Model, spec: Spec, optimizer: keras.optimizers.Optimizer, num_steps: int
-) -> Callable[[tf.data.Iterator], tf.Tensor]:
-    variables = model.trainable_variables
-
-    @tf.function
-    def train_epoch(batches: tf.data.Iterator) -> tf.Tensor:
-        total = tf.constant(0.0)
-        for _ in tf.range(num_steps):
-            features, label = next(batches)
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(example_losses(spec, label, model(features, training=True)))
-                loss += tf.add_n(model.losses) if model.losses else 0.0
-            optimizer.apply(tape.gradient(loss, variables), variables)
-            total += loss
-        return total / num_steps
-
-    return train_epoch
-
-
-def _validation_function(model: keras.Model, spec: Spec, validation: tf.data.Dataset) -> Callable[[], float]:
-    @tf.function(input_signature=validation.element_spec)
-    def loss_of(features: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        losses = example_losses(spec, label, model(features, training=False))
-        return tf.reduce_sum(tf.cast(losses, tf.float64)), tf.size(losses)
-
-    batches = _in_memory(validation)
-
-    def validate() -> float:
-        found = [loss_of(features, label) for features, label in batches]
-        return sum(float(total) for total, _ in found) / sum(int(rows) for _, rows in found)
-
-    return validate
-
-
-def _in_memory(dataset: tf.data.Dataset) -> tf.data.Dataset | list[tuple[dict[str, tf.Tensor], tf.Tensor]]:
-    """The batches as a list, if they are not too large: starting a dataset anew each epoch costs 50 ms."""
-    batches, num_bytes = [], 0
-    for features, label in dataset:
-        batches.append((features, label))
-        num_bytes += sum(tensor.dtype.size * int(tf.size(tensor)) for tensor in features.values())
-        if num_bytes > VALIDATION_BYTES:
-            return dataset
-    return batches
+def _from_step(train: tf.data.Dataset, step: int) -> tf.data.Dataset:
+    """The batches that are left. A feed reaches any step at once; a foreign dataset must make what it skips."""
+    feed = getattr(train, "feed", None)
+    if step == 0 or feed is None:
+        return train.skip(step) if step else train
+    return feed.dataset(int(train.cardinality()) // feed.steps_per_epoch, first_step=step)
 
 
 def _check_output(model: keras.Model, spec: Spec) -> None:
@@ -148,13 +170,13 @@ def _check_output(model: keras.Model, spec: Spec) -> None:
         )
 
 
-def _check_finite(history: History, rate: float, optimizer: str) -> None:
+def _check_finite(history: History, optimizer: Optimizer) -> None:
     if math.isfinite(history.loss[-1]) and math.isfinite(history.val_loss[-1]):
         return
-    before = history.loss[-2] if len(history.loss) > 1 else np.nan
+    before, rate = history.loss[-2] if len(history.loss) > 1 else np.nan, optimizer.learning_rate
     raise TrainingError(
         f"The loss became {history.loss[-1]:g} (validation {history.val_loss[-1]:g}) in epoch {len(history.loss)} "
-        f"with {optimizer} at a learning rate of {rate:g}; the epoch before it was {before:g}.",
+        f"with {type(optimizer).__name__} at a learning rate of {rate:g}; the epoch before it was {before:g}.",
         expected="finite losses",
         fix="Try a lower learning rate, e.g. --set train.learning_rate=" + f"{rate / 10:g}",
     )

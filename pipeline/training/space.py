@@ -108,7 +108,8 @@ def _add_range(found: keras_tuner.HyperParameters, key: str, values: dict[str, A
 
 def _same(value: Any, start: Any) -> bool:
     """Whether a choice is the config's own value; a component's name stands for the component."""
-    return bool(value == start or (isinstance(start, dict) and value in (start["name"], {"name": start["name"]})))
+    name = start.get("name") if isinstance(start, dict) else None
+    return bool(value == start or (name is not None and value in (name, {"name": name})))
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

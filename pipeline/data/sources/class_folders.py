@@ -6,8 +6,13 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+import pyarrow as pa
+
+from pipeline.data.kinds import Kind
 from pipeline.data.sides import SIDE_OF_NAME, TRAIN
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import FileHashes
@@ -44,6 +49,50 @@ class ClassFolders:
                 raise DataError(f"{file} cannot be read: {error.strerror}.") from error
             digest.update(f"{file.relative_to(self.root)}={content}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ClassFolderSource:
+    """Files in class folders as rows: a column for the content, one for the class, perhaps one for the `split`.
+
+    Attributes:
+      path: the folder.
+      label: name of the class's column.
+      content: the kind of the files' content, and the name of its column.
+      endings: of the files to take, in lower case.
+    """
+
+    content: ClassVar[Literal["image", "text"]]
+    endings: ClassVar[tuple[str, ...]]
+
+    path: str
+    label: str | None = "label"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", label_name(self.label, self.content))
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The content, and the label: a folder "007" is a name, not the number 7."""
+        return {self.content: self.content, str(self.label): "categorical"}
+
+    @cached_property
+    def folders(self) -> ClassFolders:
+        """Every file, in the order of the paths.
+
+        Raises:
+          DataError: no such folder, unreadable, or no class folder with such a file in it.
+        """
+        return class_folders(self.path, self.endings, f"{self.content}s")
+
+    def fingerprint(self, hashes: FileHashes) -> str:
+        """The hash of every file's name and content."""
+        return f"{self.content}s-{self.label}-{self.folders.fingerprint(hashes)}"
+
+    def batch(self, files: Sequence[Path], contents: Sequence[Any]) -> pa.RecordBatch:
+        """The rows of some of the files: what they hold, and what their folders tell."""
+        columns = {self.content: contents, **self.folders.columns(files, str(self.label))}
+        return pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})
 
 
 def class_folders(path: str, endings: Sequence[str], content: str) -> ClassFolders:

@@ -14,20 +14,19 @@ from typing import IO, Literal
 
 import pyarrow as pa
 
-from pipeline.data.kinds import Kind
 from pipeline.data.sources.csv_block import BLOCK_BYTES, Dialect, Row, blocks, count_lines, parse_block, rows_of_block
-from pipeline.data.sources.files import expand, fingerprint_of, side_by_side, with_sides
+from pipeline.data.sources.file_source import FileSource
+from pipeline.data.sources.files import fingerprint_of, side_by_side, with_sides
 from pipeline.data.sources.ordered import ordered_map
 from pipeline.data.sources.source import OnReject, Place, Reject
 from pipeline.errors import ConfigError, DataError, did_you_mean
 from pipeline.hashing import FileHashes
 
-ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Csv:
+class Csv(FileSource):
     r"""Rows of CSV files; every value comes as the text that stands there.
 
     Args:
@@ -44,8 +43,9 @@ class Csv:
       '\t'
     """
 
-    path: str
-    label: str | None = None
+    format = "CSV"
+    endings = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
     delimiter: str | None = None
     header: bool = True
     columns: tuple[str, ...] = ()
@@ -64,19 +64,9 @@ class Csv:
             )
 
     @property
-    def kinds(self) -> dict[str, Kind]:
-        """None: all is text here."""
-        return {}
-
-    @property
     def separator(self) -> str:
         """The delimiter in force."""
         return self.delimiter or ("\t" if ".tsv" in Path(self.path).name.lower() else ",")
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What `path` stands for."""
-        return expand(self.path, ENDINGS, "CSV")
 
     def fingerprint(self, hashes: FileHashes) -> str:
         """The hash of the files' bytes and of how they are read."""

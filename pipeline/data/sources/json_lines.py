@@ -15,16 +15,14 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
-from pipeline.data.kinds import Kind
-from pipeline.data.sources.files import expand, fingerprint_of, side_by_side, some_rows, with_sides
+from pipeline.data.sources.file_source import FileSource
+from pipeline.data.sources.files import side_by_side, some_rows, with_sides
 from pipeline.data.sources.json_block import Rows, parse_block
 from pipeline.data.sources.json_types import Column, columns_of_objects, parse_line
 from pipeline.data.sources.ordered import ordered_map
 from pipeline.data.sources.source import OnReject, Place
 from pipeline.errors import DataError
-from pipeline.hashing import FileHashes
 
-ENDINGS = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 _BLOCK_BYTES = 8 << 20
 # What tells the columns: so many lines and bytes over all files, at least a thousand lines of each.
 _SAMPLE_LINES, _SAMPLE_BYTES, _LINES_OF_EACH = 100_000, 32 << 20, 1_000
@@ -32,7 +30,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
-class JsonLines:
+class JsonLines(FileSource):
     """Rows of JSON objects, one a line.
 
     Keys become columns in the order in which they appear; a key that a row lacks is null there. The values in the
@@ -51,18 +49,8 @@ class JsonLines:
       'clicked'
     """
 
-    path: str
-    label: str | None = None
-
-    @property
-    def kinds(self) -> dict[str, Kind]:
-        """None: the types tell."""
-        return {}
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What `path` stands for."""
-        return expand(self.path, ENDINGS, "JSON lines")
+    format = "JSON lines"
+    endings = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -83,10 +71,6 @@ class JsonLines:
         for name in (name for name, count in names.items() if count > 1):
             raise DataError(f'{self.path}: "{name}" is a key, and also a key within an object.', fix="Rename one.")
         return columns
-
-    def fingerprint(self, hashes: FileHashes) -> str:
-        """The hash of the files' bytes."""
-        return f"json-lines-{fingerprint_of(self.files, hashes)}"
 
     def batches(self, on_reject: OnReject) -> Iterator[pa.RecordBatch]:
         """Record batches of one schema. Rejected: no JSON, no object, not UTF-8, a value or a key that does not fit.

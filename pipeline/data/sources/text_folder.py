@@ -5,25 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.data.kinds import Kind
-from pipeline.data.sources.class_folders import ClassFolders, class_folders, label_name
+from pipeline.data.sources.class_folders import ClassFolderSource
 from pipeline.data.sources.files import some_rows
 from pipeline.data.sources.source import OnReject, Place, Reject
 from pipeline.errors import DataError
-from pipeline.hashing import FileHashes
 
-ENDINGS = (".txt",)
 # Texts may be long: a batch is a few megabytes.
 _BATCH_FILES = 4_096
 
 
 @dataclass(frozen=True)
-class TextFolder:
+class TextFolder(ClassFolderSource):
     """Texts in UTF-8 as `CLASS/file.txt`, or as `train/CLASS/file.txt` and `test/CLASS/file.txt`.
 
     Rows have a `text` (the file's content), the label (the folder's name) and, in the second form, a `split`.
@@ -39,29 +35,8 @@ class TextFolder:
       {'text': 'text', 'opinion': 'categorical'}
     """
 
-    path: str
-    label: str | None = "label"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "label", label_name(self.label, "text"))
-
-    @property
-    def kinds(self) -> dict[str, Kind]:
-        """The text, and the label: a folder "007" is a name, not the number 7."""
-        return {"text": "text", str(self.label): "categorical"}
-
-    @cached_property
-    def folders(self) -> ClassFolders:
-        """Every text, in the order of the paths.
-
-        Raises:
-          DataError: no such folder, unreadable, or no class folder with a text in it.
-        """
-        return class_folders(self.path, ENDINGS, "texts")
-
-    def fingerprint(self, hashes: FileHashes) -> str:
-        """The hash of every file's name and content."""
-        return f"texts-{self.label}-{self.folders.fingerprint(hashes)}"
+    content = "text"
+    endings = (".txt",)
 
     def batches(self, on_reject: OnReject) -> Iterator[pa.RecordBatch]:
         """Record batches of texts and classes; a file that is empty or not UTF-8 is rejected.
@@ -74,9 +49,7 @@ class TextFolder:
     def _batches(self, on_reject: OnReject) -> Iterator[pa.RecordBatch]:
         texts = self._texts(on_reject)
         while part := list(itertools.islice(texts, _BATCH_FILES)):
-            files = [file for file, _ in part]
-            columns = {"text": [text for _, text in part], **self.folders.columns(files, str(self.label))}
-            yield pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})
+            yield self.batch([file for file, _ in part], [text for _, text in part])
 
     def places(self, rows: Sequence[int]) -> list[Place]:
         """The files. Those that were rejected are no rows, so the files are read once more."""

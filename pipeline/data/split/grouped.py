@@ -9,16 +9,16 @@ import numpy as np
 from pipeline.data.split.checks import check_groups, column_of
 from pipeline.data.split.partition import joined
 from pipeline.data.split.shuffled import assign
-from pipeline.data.split.splitter import Shares
+from pipeline.data.split.splitter import DrawnShares
 from pipeline.data.split.strata import encode, labelled, present, strata
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group(Shares):
+class Group(DrawnShares):
     """Groups on a side by chance: rows with an equal value of a column stay together.
 
     Args:
-      train, validation, test, folds, fold: see `Shares`.
+      train, validation, test, folds, fold, seed: see `DrawnShares`.
       column: its name. A row without a value is a group of its own.
     """
 
@@ -50,7 +50,7 @@ class Group(Shares):
           [['b', 'c', 'e'], ['d'], ['a']]
         """
         together = self._together(labels, column, units)
-        return assign(labels, self._strata(labels), self.portions, together, pinned, seed)
+        return assign(labels, self._strata(labels), self.portions, together, pinned, self.seed_of(seed))
 
     def _strata(self, labels: np.ndarray) -> np.ndarray:
         return np.zeros(len(labels), np.int64)
@@ -72,7 +72,7 @@ class StratifiedGroup(Group):
     The idea is that of scikit-learn's StratifiedGroupKFold: greedy by class counts; see `pipeline.data.split.units`.
 
     Args:
-      train, validation, test, folds, fold: see `Shares`.
+      train, validation, test, folds, fold, seed: see `DrawnShares`.
       column: the groups' column. A row without a value is a group of its own.
 
     Example:

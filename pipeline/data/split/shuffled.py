@@ -8,17 +8,17 @@ import numpy as np
 
 from pipeline.data.sides import NO_SIDE, TEST, TRAIN, VALIDATION
 from pipeline.data.split.checks import check_length, checked
-from pipeline.data.split.splitter import Portions, Shares
+from pipeline.data.split.splitter import DrawnShares, Portions
 from pipeline.data.split.strata import labelled, smallest, strata
 from pipeline.data.split.units import assign_units
 
 
 @dataclass(frozen=True)
-class Random(Shares):
+class Random(DrawnShares):
     """Every row on a side by chance, in the given shares.
 
     Args:
-      train, validation, test, folds, fold: see `Shares`.
+      train, validation, test, folds, fold, seed: see `DrawnShares`.
     """
 
     def __call__(
@@ -40,15 +40,15 @@ class Random(Shares):
           >>> [int((sides == side).sum()) for side in range(3)]
           [70, 15, 15]
         """
-        return assign(labels, np.zeros(len(labels), np.int64), self.portions, units, pinned, seed)
+        return assign(labels, np.zeros(len(labels), np.int64), self.portions, units, pinned, self.seed_of(seed))
 
 
 @dataclass(frozen=True)
-class Stratified(Shares):
+class Stratified(DrawnShares):
     """As `Random`, with every class (or tenth of a numeric label's range of ranks) in the same shares on each side.
 
     Args:
-      train, validation, test, folds, fold: see `Shares`.
+      train, validation, test, folds, fold, seed: see `DrawnShares`.
     """
 
     def __call__(
@@ -61,7 +61,7 @@ class Stratified(Shares):
         seed: int = 0,
     ) -> np.ndarray:
         """The side of each row: see `Random.__call__`."""
-        return assign(labels, strata(labels), self.portions, units, pinned, seed)
+        return assign(labels, strata(labels), self.portions, units, pinned, self.seed_of(seed))
 
 
 def assign(

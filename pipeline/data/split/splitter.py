@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -93,6 +93,30 @@ class Shares:
     def portions(self) -> Portions:
         """The shares as a draw wants them."""
         return Portions(self.test, self.validation / (1 - self.test), self.folds, self.fold)
+
+
+@dataclass(frozen=True)
+class DrawnShares(Shares):
+    """Shares that are drawn by chance.
+
+    Args:
+      train, validation, test, folds, fold: see `Shares`.
+      seed: of the draw, 0 or more; None: that of the call, which is the run's.
+
+    Raises:
+      ConfigError: see `Shares`; or the seed is below 0.
+    """
+
+    seed: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError(f'"split": seed is {self.seed}.', expected="a whole number from 0")
+
+    def seed_of(self, call: int) -> int:
+        """The seed that counts."""
+        return call if self.seed is None else self.seed
 
 
 def check_folds(folds: int | None, fold: int) -> None:

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.data.kinds import Kind
+from pipeline.data.rows import IMAGE_ABOUT
 from pipeline.data.statistics.distinct import DistinctBuilder
 from pipeline.data.statistics.feature import FeatureStatistics
 from pipeline.data.statistics.hashing import hash_numbers, hash_strings
 from pipeline.data.statistics.heavy_hitters import HeavyHittersBuilder, value_counts
 from pipeline.data.statistics.numbers import NumbersBuilder
 
-IMAGE_SIZES = ("height", "width", "channels")
 # A dictionary with more entries than a batch has rows costs more to count by than the batch itself.
 _ALL_TEXTS, _TEXT_STRIDE = 65_536, 11
 _MAX_DICTIONARY = 65_536
@@ -172,7 +172,7 @@ class ImageColumn(ColumnBuilder):
     """Images: their sizes, where `ingest` has put them beside the column."""
 
     def _take(self, column: pa.Array, batch: pa.RecordBatch) -> None:
-        for size in IMAGE_SIZES:
+        for size in IMAGE_ABOUT:
             if f"{self.name}.{size}" in batch.schema.names:
                 sizes = batch.column(f"{self.name}.{size}").filter(column.is_valid()).drop_null()
                 self.add_numbers(size, floats(sizes), len(column) - len(sizes))

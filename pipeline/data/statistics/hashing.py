@@ -1,7 +1,6 @@
 """64-bit hashes of whole columns: of numbers and of texts, equal on every machine and in every process.
 
-The mixing steps are those of MurmurHash3's 64-bit finalizer (Appleby, 2011, public domain): every bit of the input
-moves every bit of the hash, which a sample by hash (see `distinct`) relies upon.
+Every bit of the input moves every bit of the hash (see `mixing`), which a sample by hash (see `distinct`) relies upon.
 """
 
 from __future__ import annotations
@@ -11,18 +10,11 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.mixing import STEP, mix
+
 # Longer texts are hashed one by one: one very long text would otherwise be walked through in steps of 8 bytes.
 _LONG_BYTES = 64
 _WORD_BYTES = 8
-
-
-def mix(words: np.ndarray) -> np.ndarray:
-    """Scrambles uint64 [n], one to one."""
-    mixed = words ^ (words >> np.uint64(33))
-    for multiplier in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        mixed *= np.uint64(multiplier)
-        mixed ^= mixed >> np.uint64(33)
-    return mixed
 
 
 def hash_numbers(values: np.ndarray) -> np.ndarray:
@@ -34,7 +26,7 @@ def hash_numbers(values: np.ndarray) -> np.ndarray:
       (True, False)
     """
     # Zero would be a fixed point of `mix`, and always in the sample; a constant moves it.
-    return mix((values + 0.0).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+    return mix((values + 0.0).view(np.uint64) + STEP)
 
 
 def hash_strings(values: pa.Array) -> np.ndarray:

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.kinds import Kind
 from pipeline.data.rows import labels_of
-from pipeline.data.transforms.date_time_parts import FittedDateTimeParts
-from pipeline.data.transforms.hashed_text import FittedHashedText
-from pipeline.data.transforms.resize_image import ResizeImage
-from pipeline.data.transforms.standardize import Standardized
-from pipeline.data.transforms.tags import FittedTags
+from pipeline.data.transforms.image_spec import image_moments, image_shape
+from pipeline.data.transforms.plain import from_plain, to_plain
+from pipeline.data.transforms.resize_image import FittedResizeImage
 from pipeline.data.transforms.target import FittedClassIndex, ScaledTarget
-from pipeline.data.transforms.vocabulary import FittedVocabulary
+from pipeline.data.transforms.transform import Fitted
 from pipeline.spec import Spec, Task
 
 Target = FittedClassIndex | ScaledTarget
-
-_FEATURES = (Standardized, FittedVocabulary, FittedDateTimeParts, FittedTags, FittedHashedText, ResizeImage)
-_FITTED: dict[str, Any] = {kind.__name__: kind for kind in (*_FEATURES, FittedClassIndex, ScaledTarget)}
-
-
-class Fitted(Protocol):
-    """What every fitted transform of a feature is."""
-
-    @property
-    def part(self) -> str:
-        """The part of the batch that its columns go to: numeric, categorical, bags or image."""
-
-    @property
-    def dtype(self) -> str:
-        """Of the raw column when serving: float32, float64 or string."""
-
-    def __call__(self, column: pa.Array) -> np.ndarray:
-        """Encodes a stored column [rows]."""
-
-    def layer(self) -> Any:
-        """A `tf.Module` that encodes the raw column: `dtype` [rows] -> the same as above, bit for bit."""
+# The parts of a batch, in their order.
+_PARTS = ("numeric", "categorical", "bags", "image")
 
 
 @dataclass(frozen=True)
@@ -51,16 +31,26 @@ class Transforms:
       features: (name, transform), in the order of the schema.
       label: the label's name.
       target: the label's transform.
+      kinds: of the features, in the same order; who exports must know them.
     """
 
     features: tuple[tuple[str, Fitted], ...]
     label: str
     target: Target
+    kinds: tuple[Kind, ...] = ()
 
-    def encode(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
-        """The features of a batch of stored rows, as the model takes them (see `pipeline.spec.Spec`)."""
-        parts = {part: [_encoded(transform, batch, name) for name, transform in self._of(part)] for part in _JOIN}
-        return {part: _JOIN[part](columns, np) for part, columns in parts.items() if columns}
+    def encode(self, batch: pa.RecordBatch, *, decode_images: bool = True) -> dict[str, np.ndarray]:
+        """The features of a batch of stored rows, as the model takes them (see `pipeline.spec.Spec`).
+
+        Args:
+          batch: stored rows.
+          decode_images: False leaves images as they are: bytes (object) [rows, images of a row].
+        """
+        parts = {
+            part: [_encoded(transform, batch, name, decode_images) for name, transform in self._of(part)]
+            for part in _PARTS
+        }
+        return {part: self._join(part, columns, np) for part, columns in parts.items() if columns}
 
     def encode_label(self, batch: pa.RecordBatch) -> np.ndarray:
         """The label of a batch of stored rows, as the model is trained on it."""
@@ -78,10 +68,10 @@ class Transforms:
                 _.layers = {f"layer_{place}": fitted.layer() for place, (_name, fitted) in enumerate(self.features)}
 
             def __call__(_, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-                parts: dict[str, list[tf.Tensor]] = {part: [] for part in _JOIN}
+                parts: dict[str, list[tf.Tensor]] = {part: [] for part in _PARTS}
                 for place, (name, fitted) in enumerate(self.features):
                     parts[fitted.part].append(_.layers[f"layer_{place}"](columns[name]))
-                return {part: _JOIN[part](encoded, _TensorFlow) for part, encoded in parts.items() if encoded}
+                return {part: self._join(part, encoded, _TensorFlow) for part, encoded in parts.items() if encoded}
 
         return Serving()
 
@@ -89,47 +79,60 @@ class Transforms:
         """The dtype of each raw column when serving: float32, float64 or string."""
         return {name: fitted.dtype for name, fitted in self.features}
 
-    def spec(self, task: Task, num_train: int, edges: Mapping[str, tuple[float, ...]]) -> Spec:
+    def spec(self, task: Task, num_train: int, edges: Mapping[str, Sequence[tuple[float, ...]]]) -> Spec:
         """What a model must know of the batches that `encode` makes.
 
         Args:
           task: binary, multiclass or regression.
           num_train: rows of train.
-          edges: quantile edges of the first encoded column of every `numeric` feature, by name.
+          edges: quantile edges of the leading columns of a `numeric` feature, by its name; of those that are not
+            there, none.
         """
-        images = [fitted.shape for _, fitted in self._of("image")]
+        images = dict(self._of("image"))
+        image_mean, image_scale = image_moments(list(images.values()))
         return Spec(
             task,
             num_classes=len(self.target.names) if isinstance(self.target, FittedClassIndex) else 1,
             num_numeric=sum(fitted.width for _, fitted in self._of("numeric")),
-            edges=tuple(edges[name] for name, _ in self._of("numeric")),
+            edges=tuple(one for name, fitted in self._of("numeric") for one in edges.get(name, ((),) * fitted.lead)),
             vocabulary_sizes=tuple(fitted.size for _, fitted in self._of("categorical")),
-            image_shape=(*images[0][:2], sum(shape[2] for shape in images)) if images else None,
+            image_shape=image_shape(images),
             num_train=num_train,
             bags=tuple(fitted.bag for _, fitted in self._of("bags")),
+            image_mean=image_mean,
+            image_scale=image_scale,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` is the inverse."""
         return {
-            "features": [[name, type(fitted).__name__, asdict(cast(Any, fitted))] for name, fitted in self.features],
+            "features": [[name, *to_plain(fitted)] for name, fitted in self.features],
             "label": self.label,
-            "target": [type(self.target).__name__, asdict(self.target)],
+            "target": to_plain(self.target),
+            "kinds": list(self.kinds),
         }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Transforms:
         """The inverse of `to_json`."""
-        features = tuple((name, _restore(kind, state)) for name, kind, state in value["features"])
-        return Transforms(features, value["label"], _restore(*value["target"]))
+        features = tuple((name, from_plain(kind, state)) for name, kind, state in value["features"])
+        return Transforms(features, value["label"], from_plain(*value["target"]), tuple(value["kinds"]))
 
     def _of(self, part: str) -> list[tuple[str, Any]]:
         return [(name, fitted) for name, fitted in self.features if fitted.part == part]
 
+    def _join(self, part: str, columns: list[Any], library: Any) -> Any:
+        """Side by side, images by their channels; of numbers all values first, since a model embeds those."""
+        if part == "numeric":
+            leads = [fitted.lead for _, fitted in self._of(part)]
+            parted = [(column[:, :lead], column[:, lead:]) for column, lead in zip(columns, leads, strict=True)]
+            columns = [half for halves in zip(*parted, strict=True) for half in halves if half.shape[1]]
+        return library.concatenate(columns, axis=-1)
 
-def _encoded(transform: Any, batch: pa.RecordBatch, name: str) -> np.ndarray:
-    if isinstance(transform, ResizeImage):
-        return transform.of_batch(batch, name)
+
+def _encoded(transform: Any, batch: pa.RecordBatch, name: str, decode_images: bool) -> np.ndarray:
+    if isinstance(transform, FittedResizeImage):
+        return transform.of_batch(batch, name) if decode_images else transform.encoded(batch.column(name))
     encoded: np.ndarray = transform(batch.column(name))
     return encoded
 
@@ -142,22 +145,3 @@ class _TensorFlow:
         import tensorflow as tf
 
         return tf.concat(columns, axis)
-
-
-def _join_numeric(columns: list[Any], library: Any) -> Any:
-    """All standardized values first, then what else there is: a model embeds the former by their quantiles."""
-    others = [column[:, 1:] for column in columns if column.shape[1] > 1]
-    return library.concatenate([column[:, :1] for column in columns] + others, axis=1)
-
-
-def _join(columns: list[Any], library: Any) -> Any:
-    """Side by side; images by their channels."""
-    return library.concatenate(columns, axis=-1)
-
-
-_JOIN = {"numeric": _join_numeric, "categorical": _join, "bags": _join, "image": _join}
-
-
-def _restore(kind: str, state: dict[str, Any]) -> Any:
-    values = {key: tuple(item) if isinstance(item, list) else item for key, item in state.items()}
-    return _FITTED[kind](**values)

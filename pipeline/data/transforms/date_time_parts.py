@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.data.kinds import Kind
 from pipeline.data.statistics import Moments
 from pipeline.data.transforms.calendar import (
     DAY_MICROSECONDS,
@@ -25,12 +26,32 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+@dataclass
+class TimeLearner:
+    """Moments of the days since 1970 and of the minutes since midnight."""
+
+    days: Moments = field(default_factory=Moments)
+    minutes: Moments = field(default_factory=Moments)
+
+    def add(self, column: pa.Array) -> None:
+        """Takes timestamp("us") [rows]."""
+        self.days = self.days.merge(Moments.of(days_of(column)))
+        self.minutes = self.minutes.merge(Moments.of(minutes_of(column)))
+
+
 @dataclass(frozen=True)
 class DateTimeParts:
     """Learns mean and spread of the time, and whether it has a time of day."""
 
-    def fit(self, days: Moments, minutes: Moments) -> FittedDateTimeParts:
-        """From the moments of `days_of` and of `minutes_of` on train."""
+    kinds: ClassVar[tuple[Kind, ...]] = ("datetime",)
+
+    def learner(self) -> TimeLearner:
+        """What must see train."""
+        return TimeLearner()
+
+    def fit(self, learner: TimeLearner) -> FittedDateTimeParts:
+        """From the times of train."""
+        days, minutes = learner.days, learner.minutes
         deviation = days.standard_deviation
         return FittedDateTimeParts(
             mean_microseconds=round(days.mean * DAY_MICROSECONDS),
@@ -59,6 +80,7 @@ class FittedDateTimeParts:
     has_clock: bool
     indicator: bool
     part: ClassVar[str] = "numeric"
+    lead: ClassVar[int] = 1
     dtype: ClassVar[str] = "string"
 
     @property

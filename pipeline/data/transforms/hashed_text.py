@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.data.missing import MISSING
+from pipeline.data.kinds import Kind
+from pipeline.data.transforms.grams import (
+    Grams,
+    Unit,
+    count_units,
+    encode_texts,
+    sizes_of,
+    whole_length,
+)
+from pipeline.data.transforms.ranges import check_choice, check_range
 from pipeline.spec import Bag
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Letters with their accents, and digits; Arrow and TensorFlow both read it by RE2.
-_WORD = r"[\pL\pM\pN]+"
-_BETWEEN_WORDS = r"[^\pL\pM\pN]+"
-# This share of the train texts fits whole; the few longer ones are cut, so that one essay makes no wide store.
-_WHOLE_FRACTION = 0.99
-# Words of so many texts are held as strings at once.
-_CHUNK_ROWS = 8192
+_MOST_BUCKETS = 2**24
 
 
 @dataclass(frozen=True)
@@ -30,71 +32,101 @@ class HashedText:
     """Learns how long texts are, and how many buckets they need.
 
     Args:
-      max_words: a text is cut after so many words at the most.
+      unit: what is hashed: "words" or "characters".
+      ngrams: how many neighboring units make one index: a number for all sizes up to it, or a list of sizes.
+      buckets: how many indices there are, that of padding included; None: chosen.
+      max_words: a text is cut after so many units at the most.
       min_buckets, max_buckets: powers of two between which the number of buckets is chosen: about one for every two
-        words of train, at which a collision rarely matters (Weinberger and others, "Feature Hashing for Large Scale
+        units of train, at which a collision rarely matters (Weinberger and others, "Feature Hashing for Large Scale
         Multitask Learning", ICML 2009).
+
+    Raises:
+      ConfigError: an argument is out of range.
+
+    Example:
+      >>> learner = HashedText(buckets=1000).learner()
+      >>> learner.add(pa.array(["Where is it?", None]))
+      >>> HashedText(buckets=1000).fit(learner)
+      FittedHashedText(buckets=1000, words=3, unit='words', ngrams=(1, 2))
     """
 
+    unit: Unit = "words"
+    ngrams: int | tuple[int, ...] = (1, 2)
+    buckets: int | None = None
     max_words: int = 256
     min_buckets: int = 2**12
     max_buckets: int = 2**17
+    kinds: ClassVar[tuple[Kind, ...]] = ("text",)
 
-    def fit(self, lengths: Counter[int]) -> FittedHashedText:
-        """From the counts of `count_words` over train.
+    def __post_init__(self) -> None:
+        check_choice(self, "unit", get_args(Unit))
+        sizes_of(self.ngrams)
+        check_range(self, "max_words", 1)
+        check_range(self, "buckets", 2, _MOST_BUCKETS)
+        check_range(self, "max_buckets", 2, _MOST_BUCKETS)
+        check_range(self, "min_buckets", 2, self.max_buckets)
 
-        >>> HashedText().fit(Counter({3: 99, 1000: 1}))
-        FittedHashedText(buckets=4096, words=3)
-        """
+    def learner(self) -> TextLengths:
+        """What it must see of train."""
+        return TextLengths(self.unit)
+
+    def fit(self, learner: TextLengths) -> FittedHashedText:
+        """From what was seen of train."""
+        words = whole_length(learner.lengths, self.max_words)
+        return FittedHashedText(self.buckets or self._needed(learner.lengths), words, self.unit, sizes_of(self.ngrams))
+
+    def _needed(self, lengths: Counter[int]) -> int:
         needed = sum(length * count for length, count in lengths.items()) // 2
         buckets = self.min_buckets
         while buckets < min(needed, self.max_buckets):
             buckets *= 2
-        return FittedHashedText(buckets, min(max(_quantile(lengths, _WHOLE_FRACTION), 1), self.max_words))
+        return buckets
 
 
-def _quantile(lengths: Counter[int], fraction: float) -> int:
-    """The smallest length that is enough for this share of the texts; 0 where there are none."""
-    seen = 0
-    for length, count in sorted(lengths.items()):
-        seen += count
-        if seen >= fraction * lengths.total():
-            return length
-    return 0
+@dataclass
+class TextLengths:
+    """How many texts have how many units.
+
+    Attributes:
+      unit: what is counted.
+      lengths: so far.
+    """
+
+    unit: Unit
+    lengths: Counter[int] = field(default_factory=Counter)
+
+    def add(self, column: pa.Array) -> None:
+        """Sees some rows of train: text, null where missing."""
+        self.lengths.update(count_units(column, self.unit))
 
 
 @dataclass(frozen=True)
 class FittedHashedText:
     """The words of a text, then its pairs of neighboring words, each hashed into a bucket; 0 where there are no more.
 
-    Text is put in lower case and split at everything that is neither a letter nor a digit of any script. Training and
-    serving run the same TensorFlow operations.
+    What a word or a character is, `Grams` tells. Training and serving run the same TensorFlow operations.
 
     Attributes:
       buckets: number of indices, that of padding included.
-      words: a text is cut after so many.
+      words: a text is cut after so many units.
+      unit, ngrams: see `HashedText`.
     """
 
     buckets: int
     words: int
+    unit: Unit = "words"
+    ngrams: tuple[int, ...] = (1, 2)
     part: ClassVar[str] = "bags"
     dtype: ClassVar[str] = "string"
 
     @property
     def bag(self) -> Bag:
         """Its size and its slots: every word and every pair."""
-        return Bag(self.buckets, 2 * self.words - 1)
+        return Bag(self.buckets, self._grams.slots)
 
-    def __call__(self, values: pa.Array) -> np.ndarray:
+    def __call__(self, column: pa.Array) -> np.ndarray:
         """Encodes a column of text (null where missing): int32 [rows, slots]."""
-        import tensorflow as tf
-
-        found = np.zeros((len(values), self.bag.slots), np.int32)
-        texts = pc.fill_null(values, "")
-        for start in range(0, len(values), _CHUNK_ROWS):
-            chunk = tf.constant(texts[start : start + _CHUNK_ROWS].to_pylist(), tf.string)
-            found[start : start + _CHUNK_ROWS] = self._hash(chunk).numpy()
-        return found
+        return encode_texts(column, self._hash, self.bag.slots, "int32")
 
     def layer(self) -> Any:
         """The same for raw text: string [rows] -> int32 [rows, slots]."""
@@ -108,24 +140,14 @@ class FittedHashedText:
 
         return Layer()
 
+    @property
+    def _grams(self) -> Grams:
+        return Grams(self.unit, self.ngrams, self.words)
+
     def _hash(self, values: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
-        stripped = tf.strings.strip(values)
-        missing = tf.reduce_any(stripped[:, tf.newaxis] == tf.constant(MISSING), axis=1)
-        text = tf.strings.lower(tf.where(missing, "", stripped), encoding="utf-8")
-        words = tf.strings.split(tf.strings.regex_replace(text, _BETWEEN_WORDS, " "))[:, : self.words]
-        grams = tf.strings.ngrams(words, (1, 2), separator=" ")
+        grams = self._grams(values)
         # 0 is left for padding.
         buckets = tf.cast(tf.strings.to_hash_bucket_fast(grams.flat_values, self.buckets - 1), tf.int32) + 1
         return grams.with_flat_values(buckets).to_tensor(0, shape=[None, self.bag.slots])
-
-
-def count_words(values: pa.Array) -> Counter[int]:
-    """How many texts have how many words; missing ones have none. Counters merge by `+`.
-
-    >>> sorted(count_words(pa.array(["Where is it?", None, "Où?"])).items())
-    [(0, 1), (1, 1), (3, 1)]
-    """
-    lengths, counts = np.unique(pc.fill_null(pc.count_substring_regex(values, _WORD), 0), return_counts=True)
-    return Counter(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.kinds import Kind
 from pipeline.data.statistics import Moments
+from pipeline.data.transforms.scale import FittedScale
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,23 +22,70 @@ LIMIT = 20.0
 _MAX_FLOAT32_RATIO = 1e4
 
 
+@dataclass
+class NumberLearner:
+    """The moments of all numbers, and a sample of them.
+
+    Attributes:
+      moments: of all.
+      samples: evenly spread rows, null where missing.
+    """
+
+    moments: Moments = field(default_factory=Moments)
+    samples: list[pa.Array] = field(default_factory=list)
+
+    def add(self, column: pa.Array) -> None:
+        """Takes float64 [rows], null where missing."""
+        self.moments = self.moments.merge(Moments.of(floats_of(column)))
+
+    def add_sample(self, column: pa.Array) -> None:
+        """Takes the same of some rows."""
+        self.samples.append(column)
+
+    def values(self) -> np.ndarray:
+        """The sample without what is missing, float64 [n]."""
+        return np.concatenate([np.empty(0), *(floats_of(column.drop_null()) for column in self.samples)])
+
+
 @dataclass(frozen=True)
 class Standardize:
-    """Learns mean and standard deviation."""
+    """Learns mean and standard deviation: alone from all train values, at the end of a chain from the sample."""
 
-    def fit(self, statistics: Moments) -> Standardized:
-        """From the moments of the column on train. A constant column is sent to 0, whatever comes later."""
-        deviation = statistics.standard_deviation
-        largest = max(abs(statistics.minimum), abs(statistics.maximum))
-        # Below the rounding of the values themselves, a spread is noise; below 1e-300 its inverse is not finite.
-        constant = deviation <= max(largest * 1e-12, 1e-300)
-        wide = largest > deviation * _MAX_FLOAT32_RATIO or largest > float(np.finfo(np.float32).max) / 4
+    kinds: ClassVar[tuple[Kind, ...]] = ("numeric",)
+    scales: ClassVar[bool] = True
+
+    def learner(self) -> NumberLearner:
+        """What must see train."""
+        return NumberLearner()
+
+    def fit(self, learner: NumberLearner) -> Standardized:
+        """From the numbers of train. A constant column is sent to 0, whatever comes later."""
+        statistics = learner.moments
+        constant = _is_constant(statistics)
         return Standardized(
             mean=statistics.mean,
-            scale=0.0 if constant else 1.0 / deviation,
+            scale=0.0 if constant else 1.0 / statistics.standard_deviation,
             indicator=statistics.num_missing > 0,
-            dtype="float64" if wide and not constant else "float32",
+            dtype="float64" if is_wide(statistics) else "float32",
         )
+
+    def fit_values(self, values: np.ndarray) -> FittedScale:
+        """As the last step of a chain: from train values, float64 [n], as the steps before it left them."""
+        moments = Moments.of(values)
+        return FittedScale.of(values, moments.mean, moments.standard_deviation / 2)
+
+
+def _is_constant(moments: Moments) -> bool:
+    """Below the rounding of the values themselves, a spread is noise; below 1e-300 its inverse is not finite."""
+    largest = max(abs(moments.minimum), abs(moments.maximum))
+    return moments.standard_deviation <= max(largest * 1e-12, 1e-300)
+
+
+def is_wide(moments: Moments) -> bool:
+    """Whether a column in float32 would lose what distinguishes its values."""
+    largest = max(abs(moments.minimum), abs(moments.maximum))
+    wide = largest > moments.standard_deviation * _MAX_FLOAT32_RATIO or largest > float(np.finfo(np.float32).max) / 4
+    return wide and not _is_constant(moments)
 
 
 @dataclass(frozen=True)
@@ -54,6 +103,7 @@ class Standardized:
     indicator: bool
     dtype: str
     part: ClassVar[str] = "numeric"
+    lead: ClassVar[int] = 1
 
     @property
     def width(self) -> int:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.data.kinds import Kind
 from pipeline.data.missing import MISSING
-from pipeline.data.transforms.vocabulary import FIRST_INDEX, UNKNOWN_INDEX, Vocabulary
+from pipeline.data.transforms.vocabulary import FIRST_INDEX, UNKNOWN_INDEX, CountLearner, Vocabulary
 from pipeline.spec import Bag
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 PADDING_INDEX = 0
+
+
+@dataclass
+class TagLearner:
+    """Counts of tags, and how many a row has at the most.
+
+    Args:
+      separator: of the column.
+    """
+
+    separator: str
+    tags: CountLearner = field(default_factory=CountLearner)
+    longest: int = 0
+
+    def add(self, column: pa.Array) -> None:
+        """Takes list<string> [rows]."""
+        tags = split_tags(column, self.separator)
+        self.tags.add(tags.flatten())
+        self.longest = max([self.longest, *tags.value_lengths().to_pylist()])
 
 
 @dataclass(frozen=True)
@@ -34,11 +53,16 @@ class Tags:
     max_size: int = 10_000
     min_count: int = 2
     max_slots: int = 32
+    kinds: ClassVar[tuple[Kind, ...]] = ("tags",)
 
-    def fit(self, counts: Counter[str], longest: int) -> FittedTags:
-        """From the counts of the tags of train and the largest number of tags of a row there; see `split_tags`."""
-        tokens = Vocabulary(self.max_size, self.min_count).fit(counts).tokens
-        return FittedTags(tokens, min(max(longest, 1), self.max_slots), self.separator)
+    def learner(self) -> TagLearner:
+        """What must see train."""
+        return TagLearner(self.separator)
+
+    def fit(self, learner: TagLearner) -> FittedTags:
+        """From the tags of train."""
+        tokens = Vocabulary(self.max_size, self.min_count).fit(learner.tags).tokens
+        return FittedTags(tokens, min(max(learner.longest, 1), self.max_slots), self.separator)
 
 
 @dataclass(frozen=True)

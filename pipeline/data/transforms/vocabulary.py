@@ -3,19 +3,62 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.data.kinds import Kind
 from pipeline.data.missing import MISSING
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 MISSING_INDEX, UNKNOWN_INDEX, FIRST_INDEX = 0, 1, 2
+# Different values of a column that are counted exactly; beyond, those seen once are forgotten from time to time.
+_COUNTED = 1_000_000
+
+
+@dataclass
+class CountLearner:
+    """How often each category occurs.
+
+    Attributes:
+      counts: of categories; missing ones left out.
+      num_rows: rows seen, missing ones included.
+      num_missing: rows without a category.
+
+    Example:
+      >>> learner = CountLearner()
+      >>> learner.add(pa.array(["a", None, "a"]))
+      >>> learner.counts, learner.num_rows, learner.num_missing
+      (Counter({'a': 2}), 3, 1)
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    num_rows: int = 0
+    num_missing: int = 0
+
+    def add(self, column: pa.Array) -> None:
+        """Takes text [rows], as it is or as a dictionary."""
+        self.num_rows += len(column)
+        self.num_missing += column.null_count
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        codes = np.asarray(column.indices.drop_null())
+        counts = np.bincount(codes, minlength=len(column.dictionary)).tolist()
+        found = zip(column.dictionary.to_pylist(), counts, strict=True)
+        self.counts.update({text: count for text, count in found if count and text is not None})
+        if len(self.counts) > _COUNTED:  # an identifier: what is seen once is in no vocabulary anyway
+            self.counts = Counter({value: count for value, count in self.counts.items() if count > 1})
+
+    def most_common(self, max_size: int, min_count: int) -> tuple[str, ...]:
+        """At most so many categories that were seen so often: by falling frequency, ties by the alphabet."""
+        ordered = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+        return tuple(token for token, count in ordered[:max_size] if count >= min_count)
 
 
 @dataclass(frozen=True)
@@ -29,11 +72,15 @@ class Vocabulary:
 
     max_size: int = 10_000
     min_count: int = 2
+    kinds: ClassVar[tuple[Kind, ...]] = ("categorical",)
 
-    def fit(self, counts: Counter[str]) -> FittedVocabulary:
-        """From the counts of the column's values on train; ties are broken by the alphabet."""
-        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return FittedVocabulary(tuple(token for token, count in ordered[: self.max_size] if count >= self.min_count))
+    def learner(self) -> CountLearner:
+        """What must see train."""
+        return CountLearner()
+
+    def fit(self, learner: CountLearner) -> FittedVocabulary:
+        """From the categories of train; ties are broken by the alphabet."""
+        return FittedVocabulary(learner.most_common(self.max_size, self.min_count))
 
 
 @dataclass(frozen=True)
@@ -51,10 +98,7 @@ class FittedVocabulary:
 
     def __call__(self, values: pa.Array) -> np.ndarray:
         """Encodes a column of normalized text, as it is or as a dictionary: int32 [rows, 1]."""
-        if pa.types.is_dictionary(values.type):  # each distinct value is looked up once
-            places = np.asarray(pc.fill_null(values.indices, -1))
-            return np.append(self._indices(values.dictionary), np.int32(MISSING_INDEX))[places][:, None]
-        return self._indices(values)[:, None]
+        return by_distinct(values, self._indices)
 
     def _indices(self, values: pa.Array) -> np.ndarray:
         found = pc.index_in(values, value_set=pa.array(self.tokens, pa.string()), skip_nulls=True)
@@ -83,3 +127,16 @@ class FittedVocabulary:
                 return _.table.lookup(tf.strings.strip(values))[:, tf.newaxis]
 
         return Layer()
+
+
+def by_distinct(values: pa.Array, indices_of: Callable[[pa.Array], np.ndarray]) -> np.ndarray:
+    """The index of each row, int32 [rows, 1]; of a dictionary each distinct value is looked up once.
+
+    Args:
+      values: text [rows], as it is or as a dictionary.
+      indices_of: text [n] -> int32 [n], `MISSING_INDEX` for null.
+    """
+    if not pa.types.is_dictionary(values.type):
+        return indices_of(values)[:, None]
+    places = np.asarray(pc.fill_null(values.indices, -1))
+    return np.append(indices_of(values.dictionary), np.int32(MISSING_INDEX))[places][:, None]

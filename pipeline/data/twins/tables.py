@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data.keys import mix, row_keys, text_key
+from pipeline.data.keys import row_keys, text_key
+from pipeline.data.mixing import mix
 
 # Two rows are near twins if their numbers differ by at most this part of their columns' spreads: in the root mean
 # square over the columns, and in any one column by at most three times as much.
