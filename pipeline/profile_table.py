@@ -51,7 +51,7 @@ def show_changes(path: Path, changes: Sequence[Change], console: Console) -> Non
 
 def _rates(profile: Profile) -> list[_Line]:
     rates = (("feed alone", profile.feed), ("model alone", profile.model), ("both, as fit runs them", profile.both))
-    return [(name, f"{rate:,.0f}", f"{rate / profile.batch_size:,.4g}") for name, rate in rates]
+    return [(name, f"{rate:,.0f}", number(rate / profile.batch_size)) for name, rate in rates]
 
 
 def _steps(profile: Profile) -> list[_Line]:

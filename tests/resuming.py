@@ -147,8 +147,9 @@ def write_store(folder: Path, spec: Spec, contrary: bool) -> None:
 
 
 def newest_step(folder: Path) -> int:
-    """The step of the newest checkpoint; 0 without any."""
-    return max((int(path.stem.rpartition("-")[2]) for path in folder.glob("*.checkpoint")), default=0)
+    """The step of the newest checkpoint; 0 without any. What begins with a dot is not written to its end."""
+    whole = (path for path in folder.glob("*.checkpoint") if not path.name.startswith("."))
+    return max((int(path.stem.rpartition("-")[2]) for path in whole), default=0)
 
 
 def train_in_fork(job: Job, checkpoints: Path | None, result: Path) -> int:

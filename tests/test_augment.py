@@ -416,7 +416,9 @@ def test_augmentations_of_what_the_data_do_not_hold_are_refused() -> None:
         augmentations_of(config("Nosie"))
 
 
-@pytest.mark.parametrize("operation", [augment.Flip(0.5, 0.5), augment.Shift(0.5)])
+@pytest.mark.parametrize(
+    "operation", [augment.Flip(0.5, 0.5), augment.Shift(0.5), augment.Brightness(1.0), augment.Contrast(1.0)]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_small_images_changed_all_at_once_are_those_changed_one_by_one(
     operation: Any, channels: int, monkeypatch: pytest.MonkeyPatch

@@ -60,6 +60,8 @@ CHANGED: dict[str, Any] = {
     "prepare.vocabulary_size": 5,
     "prepare.min_count": 3,
     "prepare.num_bins": 4,
+    "prepare.transforms": {"age": ["Clip", "Log"]},
+    "prepare.defaults": {"numeric": {"name": "QuantileScale", "output": "normal"}},
     "model.name": "mlp",
     "model.width": 8,
     "train.optimizer": "SGD",
@@ -330,7 +332,12 @@ def matches(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
         "const": lambda only: value == only,
         "required": lambda names: not isinstance(value, dict) or set(names) <= set(value),
         "properties": lambda parts: all(matches(value[key], parts[key], root) for key in set(parts) & set(value)),
-        "additionalProperties": lambda rest: bool(rest) or set(value) <= set(schema["properties"]),
+        "additionalProperties": lambda rest: (
+            all(matches(value[key], rest, root) for key in set(value) - set(schema.get("properties", ())))
+            if isinstance(rest, dict)
+            else bool(rest) or set(value) <= set(schema["properties"])
+        ),
+        "propertyNames": lambda names: all(matches(key, names, root) for key in value),
         "items": lambda rest: all(matches(item, rest, root) for item in value),
         "prefixItems": lambda parts: all(matches(item, part, root) for item, part in zip(value, parts, strict=False)),
         "minItems": lambda least: len(value) >= least,
@@ -361,6 +368,8 @@ def test_the_schema_accepts_the_shortest_config_and_the_long_forms() -> None:
     assert accepted({"source": "rows.csv", "label": "income"})
     assert accepted({"source": {"name": "Csv", "path": "rows.csv"}, "model": "mlp", "split": {"name": "Given"}})
     assert accepted({"source": "rows.csv", "train": {"optimizer": "SGD", "augment": ["Flip", {"name": "Crop"}]}})
+    for chosen in ("Log", ["Clip", {"name": "Log"}], {"name": "OneHot", "max_size": 5}):
+        assert accepted({"source": "rows.csv", "prepare": {"transforms": {"a": chosen}, "defaults": {"text": chosen}}})
 
 
 def test_the_schema_refuses_what_the_config_refuses() -> None:
@@ -369,6 +378,8 @@ def test_the_schema_refuses_what_the_config_refuses() -> None:
     assert not accepted({"source": "rows.csv", "train": {"epochs": "5"}})
     assert not accepted({"source": "rows.csv", "train": {"epochs": 0}})
     assert not accepted({"source": "rows.csv", "train": {"schedule": "cosin"}})
+    assert not accepted({"source": "rows.csv", "prepare": {"transforms": {"a": []}}})
+    assert not accepted({"source": "rows.csv", "prepare": {"defaults": {"numbers": "Log"}}})
 
 
 def test_the_schema_accepts_every_value_that_the_config_accepts() -> None:

@@ -312,3 +312,12 @@ def test_partners_are_other_rows_as_the_operations_before_left_them(store: Store
     counts = np.bincount(partner, minlength=ROWS)
     assert counts.min() > 5
     assert own != partner
+
+
+def test_what_is_no_augmentation_or_has_nothing_to_change_is_refused(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path, 2, {"numeric": ("float32", (1,)), "label": ("int32", ())})
+    writer.append({"numeric": np.zeros((2, 1)), "label": np.zeros(2)})
+    writer.close()
+    for operation in (augment.Flip(), augment.WordDropout(), lambda examples, keys: examples):
+        with pytest.raises(ConfigError, match="the store holds numeric, label"):
+            make_train(Store(tmp_path), batch_size=1, seed=0, augment=[operation])

@@ -124,7 +124,7 @@ def test_a_slow_step_turns_the_verdict_and_is_named(folder: Path) -> None:
     assert 100 < found["feed"] < 1600  # 500 rows/s a thread, however busy the machine is
     assert found["both"] < found["model"] / 2
     assert found["slowest"] == "Sleepy(milliseconds=2)"
-    assert found["steps"][-1]["share"] > 0.9
+    assert found["steps"][-1]["share"] > 0.6  # 0.99 on a quiet machine
     assert sum(step["share"] for step in found["steps"]) == pytest.approx(1)
     assert "The model starves" in found["verdict"]
     assert "Sleepy" in found["verdict"]

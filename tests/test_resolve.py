@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +30,9 @@ def one_argument(room: str, name: str) -> str:
         "Tfds": "data_dir",
         **dict.fromkeys(("Arrays", "ArrowTable", "FromDataset"), "label"),
     }
-    return {"pipeline.models": "dropout", "pipeline.data.augment": "fraction", "pipeline.data.split": "validation"}.get(
+    if room == "pipeline.data.augment":
+        return next(iter(inspect.signature(getattr(importlib.import_module(room), name)).parameters))
+    return {"pipeline.models": "dropout", "pipeline.data.split": "validation"}.get(
         room, first.get(name, "path") if room.endswith("sources") else "learning_rate"
     )
 

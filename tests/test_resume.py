@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from pipeline.errors import ConfigError
 from pipeline.models import mlp
+from pipeline.runs import Run
 from pipeline.training import SGD, Adagrad, Adam, Checkpoints, History, fit
 from tests.helpers import cli, last_json, ok, sets
 from tests.resuming import TABLE, Job, newest_step
@@ -231,6 +232,31 @@ batch_size = 16
 [tune]
 trials = 0
 """
+
+
+def test_checkpoints_outlive_a_failed_stage_and_go_when_its_artifact_is_whole(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    own, other = run.checkpoints("train", "aa"), run.checkpoints("train", "bb")
+    for folder in (own, other):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("state")
+    with run.lock():
+        with pytest.raises(Interrupted), run.write("train", "aa"):
+            raise Interrupted
+        assert own.exists()
+        with run.write("train", "aa"):
+            pass
+        assert not own.exists()
+        assert other.exists()
+
+
+def test_checkpoints_of_a_process_that_died_before_it_removed_them_go_with_the_next_lock(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    with run.lock(), run.write("train", "aa"):
+        pass
+    run.checkpoints("train", "aa").mkdir(parents=True)
+    with run.lock():
+        assert not (run.directory / ".checkpoints").exists()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ shared. Since every row has its own random numbers, where a block begins and end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -82,6 +82,13 @@ class Feed:
         for name, value in (("resample", self.resample), ("class_weight", self.class_weight)):
             if isinstance(value, str) and value not in ("none", "balanced"):
                 raise ConfigError(f'{name} is "{value}".', expected="none, balanced, or a number for each class")
+        for operation in self.augment:
+            if not _changes_one_of(operation, self.store.columns):
+                raise ConfigError(
+                    f"augment: {operation!r} changes {getattr(operation, 'part', 'something')!r}; the store holds "
+                    f"{', '.join(self.store.columns)}.",
+                    expected="operations of pipeline.data.augment, on what the store holds",
+                )
         if (self.resample != "none" or self.class_weight not in (None, "none")) and not self._has_classes:
             raise ConfigError("resample and class_weight need classes.", expected="a label of classes, not a quantity")
 
@@ -204,7 +211,7 @@ class Feed:
 
     @cached_property
     def _columns(self) -> dict[str, Callable[[tf.Tensor], tf.Tensor]]:
-        return {name: _gatherer(tensor) for name, tensor in self.store.tensors().items()}
+        return self.store.readers()
 
     @cached_property
     def _labels(self) -> np.ndarray:
@@ -253,8 +260,11 @@ def options(threads: int | None = None) -> tf.data.Options:
     return found
 
 
-def _gatherer(column: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
-    return lambda rows: tf.gather(column, rows)
+def _changes_one_of(operation: Any, columns: Iterable[str]) -> bool:
+    """Whether something is an augmentation, and there is what it changes."""
+    part = getattr(operation, "part", None)
+    wanted = {"any": set(columns), "table": {"numeric", "categorical"}}.get(str(part), {part})
+    return hasattr(operation, "mixes") and bool(wanted & set(columns))
 
 
 def _by_epoch(begin: int, end: int, num: int) -> Iterator[tuple[int, int, int]]:

@@ -78,10 +78,11 @@ def make_eval(store: Store, *, batch_size: int = 1024) -> tf.data.Dataset:
       A dataset of known cardinality, of (features, label), or (features, label, sample_weight) where the store has
       weights; its attribute `store` is the store.
     """
-    num_rows, columns = len(store), store.tensors()
+    num_rows, columns = len(store), store.readers()
 
     def batch(start: tf.Tensor) -> tuple[Any, ...]:
-        found = {name: column[start : start + batch_size] for name, column in columns.items()}
+        rows = tf.range(start, tf.minimum(start + batch_size, num_rows))
+        found = {name: read(rows) for name, read in columns.items()}
         label, weight = found.pop(LABEL), found.pop(SAMPLE_WEIGHT, None)
         return (found, label) if weight is None else (found, label, weight)
 

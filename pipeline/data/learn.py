@@ -52,7 +52,7 @@ def learn(
       rows_path: what `ingest` wrote.
       schema: of those rows.
       sides: uint8 [rows], from a split.
-      choices: a transform for every feature, see `pipeline.data.choices`.
+      choices: a transform for every feature, see `pipeline.data.transforms.choose`.
       reporter: for progress.
     """
     num_train = int((sides == TRAIN).sum())

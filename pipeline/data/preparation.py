@@ -97,7 +97,8 @@ def encode(
     if spec.image_shape and cache == "encoded":
         columns["image"] = _form_of_images(transforms, spec)
     writers = [
-        StoreWriter(directory / name, int((sides == side).sum()), columns, spec, known) for side, name in enumerate(SIDES)
+        StoreWriter(directory / name, int((sides == side).sum()), columns, spec, known)
+        for side, name in enumerate(SIDES)
     ]
     described = {column.name: column.kind for column in (*schema.features, schema.label)}
     builders = [StatisticsBuilder(described) for _ in SIDES]

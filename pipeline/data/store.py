@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.data.encoded import ENCODED, EncodedImages, EncodedWriter, encoded_column
 from pipeline.runs import read_json, write_json
 from pipeline.spec import Spec
 
@@ -40,18 +42,15 @@ class Store:
     directory: Path
 
     @cached_property
-    def columns(self) -> dict[str, np.ndarray]:
-        """Memory maps [rows, ...] by name."""
+    def columns(self) -> dict[str, Any]:
+        """By name what `[indices]` gives rows of: memory maps [rows, ...], or images that are decoded at every read."""
         rows = len(self)
-        return {name: _map(self.directory, name, rows, form) for name, form in self._about["columns"].items()}
+        return {name: _column(self.directory, name, rows, form) for name, form in self._about["columns"].items()}
 
-    def tensors(self) -> dict[str, tf.Tensor]:
-        """The columns as tensors over the same mapped pages: no byte is read or copied before its row is asked for."""
-        import tensorflow as tf
-
-        # tf.constant would copy the column twice; DLPack shares it. An empty array cannot be shared, nor need be.
+    def readers(self) -> dict[str, Callable[[tf.Tensor], tf.Tensor]]:
+        """By name a function of row numbers (int64 [n]) to rows [n, ...], for graphs: see `shared`."""
         return {
-            name: tf.experimental.dlpack.from_dlpack(column.__dlpack__()) if column.size else tf.constant(column)
+            name: column.decode if isinstance(column, EncodedImages) else functools.partial(_gather, shared(column))
             for name, column in self.columns.items()
         }
 
@@ -105,7 +104,7 @@ class StoreWriter:
     Args:
       directory: made if need be.
       num_rows: how many rows will come.
-      columns: name -> (dtype, shape of one row).
+      columns: name -> (dtype, shape of one row), or `encoded_form` for images that are kept as they came.
       spec, target: see `Store`.
     """
 
@@ -113,36 +112,78 @@ class StoreWriter:
         self,
         directory: Path,
         num_rows: int,
-        columns: Mapping[str, tuple[str, tuple[int, ...]]],
+        columns: Mapping[str, Sequence[Any]],
         spec: Spec | None = None,
         target: Any = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory, self._num_rows, self._filled = directory, num_rows, 0
         self._known = {"spec": spec and spec.to_json(), "target": target}
-        self._forms = {name: [dtype, list(shape)] for name, (dtype, shape) in columns.items()}
-        self._files = {name: (directory / f"{name}.bin").open("wb") for name in columns}
+        self._forms = {name: list(form) for name, form in columns.items()}
+        self._columns = {name: _writer(directory, name, form) for name, form in self._forms.items()}
 
     def append(self, rows: Mapping[str, np.ndarray]) -> None:
         """Adds rows: every column [n, ...]."""
-        for name, (dtype, shape) in self._forms.items():
-            column = np.ascontiguousarray(rows[name], np.dtype(str(dtype)))
-            if list(column.shape[1:]) != shape:
-                raise ValueError(f"{self._directory}: a row of {name} is {list(column.shape[1:])}, expected {shape}")
-            self._files[name].write(column.data)
+        for name, column in self._columns.items():
+            column.append(rows[name])
         self._filled += len(next(iter(rows.values())))
 
     def close(self) -> None:
         """Writes what is left, then the description that makes the store readable."""
-        for file in self._files.values():
-            file.close()
+        for column in self._columns.values():
+            column.close()
         if self._filled != self._num_rows:
             raise ValueError(f"{self._directory}: {self._filled} rows were written of {self._num_rows}")
         about = {"num_rows": self._num_rows, "columns": self._forms, **self._known}
         write_json(self._directory / "store.json", about)
 
 
-def _map(directory: Path, name: str, num_rows: int, form: list[Any]) -> np.ndarray:
+class _PlainWriter:
+    """Rows of fixed size, one after another."""
+
+    def __init__(self, path: Path, dtype: str, shape: Sequence[int]) -> None:
+        self._file, self._dtype, self._shape = path.open("wb"), np.dtype(dtype), list(shape)
+
+    def append(self, rows: np.ndarray) -> None:
+        column = np.ascontiguousarray(rows, self._dtype)
+        if list(column.shape[1:]) != self._shape:
+            raise ValueError(f"{self._file.name}: a row is {list(column.shape[1:])}, expected {self._shape}")
+        self._file.write(column.data)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def shared(column: np.ndarray) -> tf.Tensor:
+    """A tensor over the same memory, mapped or not: no byte is read or copied before its row is asked for.
+
+    `tf.constant` would copy the column twice.
+    """
+    import tensorflow as tf
+
+    # An empty array cannot be shared, nor need it be.
+    return tf.experimental.dlpack.from_dlpack(column.__dlpack__()) if column.size else tf.constant(column)
+
+
+def _gather(column: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.gather(column, rows)
+
+
+def _writer(directory: Path, name: str, form: Sequence[Any]) -> Any:
+    if form[0] == ENCODED:
+        return EncodedWriter(directory, name)
+    return _PlainWriter(directory / f"{name}.bin", form[0], form[1])
+
+
+def _column(directory: Path, name: str, num_rows: int, form: Sequence[Any]) -> Any:
+    if form[0] == ENCODED:
+        return encoded_column(directory, name, num_rows, form)
+    return _map(directory, name, num_rows, form)
+
+
+def _map(directory: Path, name: str, num_rows: int, form: Sequence[Any]) -> np.ndarray:
     dtype, shape = form
     if num_rows == 0 or 0 in shape:
         return np.empty((num_rows, *shape), dtype)  # an empty file cannot be mapped

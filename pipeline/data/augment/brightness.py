@@ -32,8 +32,14 @@ class Brightness:
     def __call__(self, examples: Examples, keys: tf.Tensor) -> Examples:
         """The same examples, their images lighter or darker."""
         added = 255 * uniform(keys, 1, -self.fraction, self.fraction)
-        return examples.with_features(image=change_each(examples.features["image"], added, _add))
+        return examples.with_features(image=change_each(examples.features["image"], added, _add, _add_all))
 
 
 def _add(pixels: np.ndarray, added: np.ndarray, out: np.ndarray) -> None:
-    look_up(pixels, to_bytes(LEVELS + added[0]), out)
+    look_up(pixels, to_bytes(LEVELS + np.rint(added[0])), out)
+
+
+def _add_all(pixels: np.ndarray, added: np.ndarray) -> np.ndarray:
+    found = pixels.astype(np.int16)  # holds every sum
+    found += np.rint(added).astype(np.int16)[:, :, np.newaxis, np.newaxis]
+    return np.clip(found, 0, 255, out=found).astype(np.uint8)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pipeline.data.augment.check import check_range
 from pipeline.data.augment.examples import Examples
-from pipeline.data.augment.images import LEVELS, change_each, look_up, to_bytes
+from pipeline.data.augment.images import LEVELS, change_each, look_up, look_up_all, to_bytes
 from pipeline.data.augment.keyed import uniform
 
 
@@ -32,10 +32,15 @@ class Contrast:
     def __call__(self, examples: Examples, keys: tf.Tensor) -> Examples:
         """The same examples, their images with more or less contrast."""
         factors = uniform(keys, 1, 1 - self.fraction, 1 + self.fraction)
-        return examples.with_features(image=change_each(examples.features["image"], factors, stretch))
+        return examples.with_features(image=change_each(examples.features["image"], factors, stretch, _stretch_all))
 
 
 def stretch(pixels: np.ndarray, factor: np.ndarray, out: np.ndarray) -> None:
     """Changes the contrast of one image; see `change_each`."""
     mean = pixels.mean()
     look_up(pixels, to_bytes(mean + (LEVELS - mean) * factor[0]), out)
+
+
+def _stretch_all(pixels: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    means = pixels.mean(axis=(1, 2, 3))[:, np.newaxis]
+    return look_up_all(pixels, to_bytes(means + (LEVELS - means) * factors))

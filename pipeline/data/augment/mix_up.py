@@ -17,8 +17,8 @@ class MixUp:
     """Blends each example with another one of train, features and label alike.
 
     Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: Beyond Empirical Risk Minimization" (ICLR 2018). Numbers and pixels
-    become the weighted mean; a category and the words of a text cannot be blended, so each column is that of the other
-    example with the other one's weight as its chance.
+    become the weighted mean. Categories and words cannot be blended: all categories of a row, and all its words, become
+    those of the other example with the other one's weight as their chance.
 
     Args:
       alpha: the weight has the distribution Beta(alpha, alpha), 0 to 10; at 0 nothing is blended. The paper has 0.2.

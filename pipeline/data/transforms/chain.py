@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,38 +13,14 @@ from pipeline.data.kinds import Kind
 from pipeline.data.transforms.impute import Impute
 from pipeline.data.transforms.numerics import clip, library_of
 from pipeline.data.transforms.standardize import LIMIT, NumberLearner, Standardize, floats_of, is_wide
+from pipeline.data.transforms.step import FittedStep, Step, check_order, is_scaler
 from pipeline.data.transforms.transform import Transform
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 # If the train values lose more than this share of their differences in float32, clients send float64.
 _MAX_LOST_FRACTION = 0.1
-
-
-class FittedStep(Protocol):
-    """A frozen dataclass of plain values."""
-
-    def __call__(self, values: Any, /) -> Any:
-        """float64 [rows] -> the same, for NumPy arrays and TensorFlow tensors, with equal bits: see `numerics`."""
-
-
-class Step(Protocol):
-    """A frozen dataclass of arguments, for a column of numbers.
-
-    One with `scales: ClassVar[bool] = True` is a scaler, which ends a chain. It may have `typical: ClassVar[str]`, mean
-    or median: what a missing number becomes where the chain has no `Impute`.
-    """
-
-    kinds: ClassVar[tuple[Kind, ...]]
-    def fit_values(self, values: np.ndarray, /) -> FittedStep:
-        """From train values, float64 [n], none missing, as the steps before it left them; perhaps there are none."""
-
-
-def is_step(choice: Any) -> bool:
-    """Whether something is a step rather than a whole transform; `Standardize` is both."""
-    return isinstance(choice, Impute) or hasattr(choice, "fit_values")
 
 
 @dataclass(frozen=True)
@@ -87,10 +63,10 @@ class Chain:
         """
         if list(steps) == [Standardize()]:
             return Standardize()
+        check_order(steps, key)
         imputes = [place for place, step in enumerate(steps) if isinstance(step, Impute)]
         others = [step for step in steps if not isinstance(step, Impute)]
-        _check_order(steps, others, len(imputes), key)
-        if not others or not _scales(others[-1]):
+        if not others or not is_scaler(others[-1]):
             others.append(Standardize())
         if imputes:
             return Chain(tuple(others), steps[imputes[0]], imputes[0])
@@ -179,29 +155,6 @@ def _with_ends(learner: NumberLearner) -> np.ndarray:
     """The sample; where it is not all of train, with the smallest and the largest of train."""
     values, moments = learner.values(), learner.moments
     return values if len(values) == moments.count else np.append(values, [moments.minimum, moments.maximum])
-
-
-def _scales(step: Any) -> bool:
-    return getattr(step, "scales", False)
-
-
-def _check_order(steps: Sequence[Any], others: Sequence[Step], num_imputes: int, key: str) -> None:
-    named = ", ".join(type(step).__name__ for step in steps)
-    for step in steps:
-        if not is_step(step):
-            raise ConfigError(
-                f"{key}: {type(step).__name__} is no step of a chain, as in {named}.",
-                expected="steps, or this transform alone",
-            )
-    scalers = [type(step).__name__ for step in others if _scales(step)]
-    if len(scalers) > 1 or (scalers and not _scales(steps[-1])):
-        raise ConfigError(
-            f"{key}: {', '.join(scalers)} stands before the end of the chain {named}.",
-            expected="one scaler at the most, as the last step",
-            fix="Move it to the end, and remove other scalers.",
-        )
-    if num_imputes > 1:
-        raise ConfigError(f"{key}: Impute stands more than once in the chain {named}.", expected="one Impute")
 
 
 def _loses_in_float32(moments: Any, values: np.ndarray) -> bool:

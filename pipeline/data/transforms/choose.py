@@ -8,11 +8,12 @@ from typing import Any, get_args
 
 from pipeline.data.kinds import Kind
 from pipeline.data.schema import Schema
-from pipeline.data.transforms.chain import Chain, is_step
+from pipeline.data.transforms.chain import Chain
 from pipeline.data.transforms.date_time_parts import DateTimeParts
 from pipeline.data.transforms.hashed_text import HashedText
 from pipeline.data.transforms.resize_image import ResizeImage
 from pipeline.data.transforms.standardize import Standardize
+from pipeline.data.transforms.step import is_step
 from pipeline.data.transforms.tags import Tags
 from pipeline.data.transforms.transform import Transform
 from pipeline.data.transforms.vocabulary import Vocabulary
@@ -72,7 +73,7 @@ def choices_of(
     for feature in schema.features:
         name, kind = feature.name, feature.kind
         if name in per_column:
-            chosen[name] = _checked(per_column[name], kind, f'"prepare.transforms", column "{name}"')
+            chosen[name] = _checked(per_column[name], kind, f'"prepare.transforms", column "{name}"', name)
         elif kind in per_kind:
             chosen[name] = _checked(per_kind[kind], kind, f'"prepare.defaults.{kind}"')
         else:
@@ -103,7 +104,7 @@ def _check_names(schema: Schema, per_column: Mapping[str, Any], per_kind: Mappin
             )
 
 
-def _checked(choice: Choice, kind: Kind, key: str) -> Transform:
+def _checked(choice: Choice, kind: Kind, key: str, column: str = "COLUMN") -> Transform:
     """As one transform, which takes the kind."""
     steps = list(choice) if isinstance(choice, Sequence) and not isinstance(choice, str) else [choice]
     for step in steps:
@@ -116,7 +117,7 @@ def _checked(choice: Choice, kind: Kind, key: str) -> Transform:
             raise ConfigError(
                 f"{key}: {type(step).__name__} does not take {_counted(kind)}.",
                 expected=f"one of {', '.join(_that_take(kind))}",
-                fix=f'Or declare the column: features.{step.kinds[0]} = ["COLUMN"].',
+                fix=f'Or declare the column: features.{step.kinds[0]} = ["{column}"].',
             )
     if len(steps) == 1 and not is_step(steps[0]):
         transform: Transform = steps[0]
