@@ -14,8 +14,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipeline import data
 from pipeline.data.encoded import EncodedImages, EncodedWriter, encoded_column, encoded_form
 from pipeline.data.images import look_all
+from pipeline.data.kinds import Kind
 from pipeline.data.pixels import Mode
 from pipeline.data.rows import IMAGE_ABOUT, image_column, pixels_name
 from pipeline.data.transforms import ClassIndex, ResizeImage, Transforms
@@ -312,3 +314,24 @@ def test_no_images_at_all_can_be_kept_encoded(tmp_path: Path) -> None:
     assert not encoded_store(tmp_path, [(resize, [None, b""])])[np.array([0, 1])].any()
     empty = encoded_store(tmp_path, [(resize, [])])
     assert (len(empty), empty[:].shape) == (0, (0, 2, 2, 1))
+
+
+def test_stores_of_pixels_and_of_encoded_images_feed_the_same_batches(tmp_path: Path) -> None:
+    photos = [random_image(70, 66, kind="JPEG" if row % 2 else "PNG", seed=row) for row in range(40)]
+    table = pa.table({"photo": photos, "age": np.arange(40.0), "y": ["a", "b"] * 20})
+    sizes, found = [], []
+    for cache in ("pixels", "encoded"):
+        source = data.sources.ArrowTable(table, label="y")
+        kinds: dict[str, Kind] = {"photo": "image"}
+        splits = data.prepare(source, directory=tmp_path / cache, kinds=kinds, image_size=(48, 48), cache=cache)
+        train = data.make_train(splits.train, batch_size=5, seed=1, epochs=2, augment=[data.augment.Flip()])
+        batches = [*train, *data.make_eval(splits.test, batch_size=3), *data.make_eval(splits.validation)]
+        found.append([features["image"].numpy() for features, _ in batches])
+        found[-1] += [
+            splits.train[np.array([3, 0])]["image"],
+            train.feed.examples(np.array([1]), 0)[0]["image"].numpy(),
+        ]
+        sizes.append(splits.train.num_bytes)
+        assert len(splits.spec.image_mean) == 3
+    assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+    assert sizes[0] != sizes[1]
