@@ -41,8 +41,8 @@ class Spec:
       vocabulary_sizes: per column of `categorical`, its number of indices.
       image_shape: (height, width, channels), or None.
       bags: sizes of the columns of `bags`, in their order.
-      image_mean, image_scale: what the model's first layer subtracts from each channel of `image`, and divides by then; empty:
-        127.5 each, so that pixels come between -1 and 1.
+      image_mean, image_scale: what the model's first layer subtracts from each channel of `image`, and then divides
+        by; empty: 127.5 each, so that pixels come between -1 and 1.
       num_train: rows of train, by which a model may size itself.
     """
 

@@ -80,6 +80,8 @@ CHANGED: dict[str, Any] = {
     "tune.patience": 3,
     "tune.space": {"model.width": [1, 2]},
     "resume.checkpoint_seconds": 5.0,
+    "feed.threads": 3,
+    "feed.steps_per_call": 7,
     "export.directory": "elsewhere",
     "export.tolerance": 0.1,
 }

@@ -179,7 +179,7 @@ def test_shorter_blocks_hold_the_same_batches(folder: Path) -> None:
     short = in_short_blocks(feed, 0.5)
 
     assert short is not feed
-    assert short._steps_per_block < feed._steps_per_block
+    assert short.steps_per_block < feed.steps_per_block
     pairs = zip(feed.dataset(2).as_numpy_iterator(), short.dataset(2).as_numpy_iterator(), strict=True)
     for (features, label), (others, other) in pairs:
         assert (label == other).all()

@@ -49,6 +49,7 @@ class Feed:
       class_weight: none, balanced, or class index -> weight of its rows in the loss.
       shard: (worker, workers): this worker's rows of every global batch; those of all workers together are the batch.
       threads: that make batches; None: as many as tf.data thinks best. Changes no bit.
+      block_steps: batches that are made at once; None: by their size. Changes no bit.
 
     Raises:
       ConfigError: an argument does not fit the store.
@@ -72,6 +73,7 @@ class Feed:
     class_weight: ClassWeight = "none"
     shard: tuple[int, int] = (0, 1)
     threads: int | None = None
+    block_steps: int | None = None
 
     def __post_init__(self) -> None:
         worker, workers = self.shard
@@ -102,6 +104,14 @@ class Feed:
         """Batches of an epoch, the last one perhaps smaller."""
         return -(-self.num_rows // self.batch_size)
 
+    @property
+    def steps_per_block(self) -> int:
+        """Batches that are made at once."""
+        if self.block_steps is not None:
+            return self.block_steps
+        batch_bytes = self.store.num_bytes / max(self.num_rows, 1) * self.batch_size / self.shard[1]
+        return int(np.clip(_BLOCK_BYTES // max(batch_bytes, 1), 1, _MAX_BLOCK_STEPS))
+
     def rows(self, step: int) -> np.ndarray:
         """The row numbers of the batch of a step: int64 [rows of this shard]."""
         return self._examples(step, step + 1)[0] % self.num_rows
@@ -116,19 +126,17 @@ class Feed:
         self._columns  # noqa: B018 - here and not while the graph is made, to which the tensors would belong then
         last = epochs * self.steps_per_epoch
 
-        def examples_of(begin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return self._examples(int(begin), min(int(begin) + self._steps_per_block, last))
-
-        def block(begin: tf.Tensor) -> tuple[Any, ...]:
-            examples, epochs = tf.numpy_function(examples_of, [begin], [tf.int64, tf.int64])  # 1. which rows
+        @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking for it takes a second
+        def block(begin: tf.Tensor, end: tf.Tensor) -> tuple[Any, ...]:
+            examples, epochs = tf.numpy_function(self._examples, [begin, end], [tf.int64, tf.int64])  # 1. which rows
             return self._batch(tf.ensure_shape(examples, [None]), tf.ensure_shape(epochs, [None]))  # 2. - 5.
 
-        found = tf.data.Dataset.range(first_step, last, self._steps_per_block)
+        found = self._blocks(first_step, last)
         found = found.map(block, num_parallel_calls=self.threads or tf.data.AUTOTUNE, deterministic=True)
         found = found.rebatch(self._sizes(first_step))  # 6. cut the block into batches
         found = found.apply(tf.data.experimental.assert_cardinality(max(last - first_step, 0)))
         found = found.prefetch(tf.data.AUTOTUNE).with_options(options(self.threads))
-        found.feed = self
+        found.feed, found.first_step = self, first_step
         return found
 
     @cached_property
@@ -145,6 +153,17 @@ class Feed:
             window_blocks=_WINDOW_BYTES // _DISK_BLOCK_BYTES,
             on_window=self.store.will_need,
         )
+
+    def _blocks(self, first: int, last: int) -> tf.data.Dataset:
+        """The steps from `first` to before `last`, some at a time, few at first: (begin, end) of each block."""
+        most = self.steps_per_block
+        ends, size = [first], 1
+        while size < most and ends[-1] < last:
+            ends.append(min(ends[-1] + size, last))
+            size *= 2
+        begins = tf.data.Dataset.from_tensor_slices((np.asarray(ends[:-1], np.int64), np.asarray(ends[1:], np.int64)))
+        rest = tf.data.Dataset.range(ends[-1], last, most)
+        return begins.concatenate(rest.map(lambda begin: (begin, tf.minimum(begin + most, last))))
 
     def _batch(self, examples: tf.Tensor, epochs: tf.Tensor) -> tuple[Any, ...]:
         """The order of the steps: gather, soften labels, augment, weigh; for any examples (int64 [n]) of any epochs."""
@@ -185,6 +204,7 @@ class Feed:
 
     def _examples(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """The examples of this shard in the batches of these steps, one after another, and the epoch of each."""
+        begin, end = int(begin), int(end)
         parts = [self._of_epoch(*part) for part in _by_epoch(begin, end, self.steps_per_epoch)]
         epochs = np.arange(begin // self.steps_per_epoch, begin // self.steps_per_epoch + len(parts))
         return np.concatenate(parts), np.repeat(epochs, [len(part) for part in parts])
@@ -243,11 +263,6 @@ class Feed:
             return class_weights(self._labels)
         given = dict(self.class_weight)  # type: ignore[arg-type]
         return np.asarray([given.get(label, 1.0) for label in range(self._num_classes)], np.float32)
-
-    @property
-    def _steps_per_block(self) -> int:
-        batch_bytes = self.store.num_bytes / max(self.num_rows, 1) * self.batch_size / self.shard[1]
-        return int(np.clip(_BLOCK_BYTES // max(batch_bytes, 1), 1, _MAX_BLOCK_STEPS))
 
 
 def options(threads: int | None = None) -> tf.data.Options:

@@ -16,7 +16,7 @@ def example_losses(spec: Spec, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor
 
     Args:
       spec: its task decides.
-      label: int32 or float32 [rows]; or the probability of each class, float32 [rows, classes], where labels were mixed.
+      label: int32 or float32 [rows]; where labels were mixed the probability of each class, float32 [rows, classes].
       logits: float32 [rows, spec.num_outputs].
     """
     is_mixed = label.shape.rank == 2

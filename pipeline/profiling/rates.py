@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,27 +49,15 @@ class Stream:
     least_steps: int = 4
 
 
-@dataclass(frozen=True, eq=False)
-class _ShortBlocks(Feed):
-    """The same batches, made in shorter blocks: those of a slow feed could take longer than the whole measurement."""
-
-    block_steps: int = 1
-
-    @property
-    def _steps_per_block(self) -> int:
-        return self.block_steps
-
-
 def in_short_blocks(feed: Feed, seconds: float) -> Feed:
     """The feed with blocks that a measurement of so many seconds holds several of; the feed itself if they are."""
-    limit, whole, steps = max(seconds / ROUNDS / _BLOCKS, _LEAST_WINDOW / 2), feed._steps_per_block, 1
+    limit, whole, steps = max(seconds / ROUNDS / _BLOCKS, _LEAST_WINDOW / 2), feed.steps_per_block, 1
     examples = feed.order.examples(0, 0, min(feed.batch_size, feed.num_rows))
     feed.examples(examples, 0)  # the first call takes longer
     while steps < whole:
         # Twice, because a machine that does something else just then makes any block look long.
         if min(_making(feed, np.tile(examples, steps)) for _ in range(2)) > limit:
-            given = {field.name: getattr(feed, field.name) for field in fields(Feed)}
-            return _ShortBlocks(**given, block_steps=max(steps // 2, 1))
+            return replace(feed, block_steps=max(steps // 2, 1))
         steps *= 2
     return feed
 
@@ -92,7 +80,7 @@ def training(feed: Feed, consume: Consume) -> Stream:
         begin=replace(feed, augment=()).dataset(),
         rows=lambda steps: _rows_of(feed, steps),
         consume=consume,
-        least_steps=2 * (feed.threads or 2) * (feed._steps_per_block if isinstance(feed, _ShortBlocks) else 1),
+        least_steps=2 * (feed.threads or 2) * (feed.block_steps or 1),
     )
 
 

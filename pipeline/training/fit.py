@@ -145,10 +145,10 @@ def _num_steps(train: tf.data.Dataset, epochs: int) -> int:
     num_steps, feed = int(train.cardinality()), getattr(train, "feed", None)
     if num_steps <= 0 or num_steps % epochs:
         raise ConfigError(f"train holds {num_steps} batches, which make no {epochs} equal epochs.")
-    if feed is not None and num_steps % feed.steps_per_epoch:
+    if feed is not None and (num_steps % feed.steps_per_epoch or getattr(train, "first_step", 0)):
         raise ConfigError(
             f"train holds {num_steps} batches, and an epoch has {feed.steps_per_epoch}.",
-            expected="whole epochs: to begin in the middle is the checkpoints' business",
+            expected="whole epochs from the first one on: to begin later is the checkpoints' business",
             fix="make_train(...) without first_step",
         )
     return num_steps
