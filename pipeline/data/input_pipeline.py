@@ -50,7 +50,8 @@ def make_train(
 
     Example:
       >>> from pipeline import data
-      >>> train = data.make_train(data.prepare(data.sources.ScikitLearn("iris")).train, batch_size=32, seed=7, epochs=2)
+      >>> splits = data.prepare(data.sources.ScikitLearn("iris"))
+      >>> train = data.make_train(splits.train, batch_size=32, seed=7, epochs=2)
       >>> int(train.cardinality()), train.feed.rows(step=3).shape
       (8, (9,))
     """
