@@ -14,10 +14,12 @@ import pyarrow.csv
 from benchmarks.report import Result
 from benchmarks.rounds import LOOPS, Way, compare
 
-BATCH = 64
+# A usual size for texts, and that of `train.batch_size` where a config names none.
+BATCHES = (64, 256)
 _MAX_TOKENS, _NUM_WORDS, _BUFFER = 20_000, 5_000, 100_000
-# So many texts are taken in a round of ours, in whole epochs: about a second's worth.
-_ROUND_TEXTS = 400_000
+# So many texts are taken in a round of ours, in whole epochs: some seconds' worth, so that the start, 0.1 s, weighs
+# little.
+_ROUND_TEXTS = 2_000_000
 
 
 def of_text(folder: Path, file: Path | None, num_texts: int, times: int) -> list[Result]:
@@ -40,17 +42,27 @@ def sentences(count: int) -> list[str]:
 
 
 def _of_texts(folder: Path, name: str, texts: list[str], times: int) -> list[Result]:
-    from pipeline import data
 
     _encoded(folder, texts[:1000])  # imports and traces
     started = time.perf_counter()
     store = _encoded(folder, texts)
     results = [Result(f"text, {name}: fit and encode once", len(texts) / (time.perf_counter() - started), "texts/s")]
-    vectorized = {"TextVectorization": _vectorized(texts), "the same, shuffled": _vectorized(texts, shuffle=True)}
-    seeds, epochs = itertools.count(), max(_ROUND_TEXTS // len(texts), 1)
+    for batch_size in BATCHES:
+        results += _of_batches(store, f"text, {name}, {batch_size} a batch", texts, batch_size, times)
+    return results
+
+
+def _of_batches(store: Any, what: str, texts: list[str], batch_size: int, times: int) -> list[Result]:
+    from pipeline import data
+
+    vectorized = {
+        "TextVectorization": _vectorized(texts, batch_size),
+        "the same, shuffled": _vectorized(texts, batch_size, shuffle=True),
+    }
+    seeds, epochs, results = itertools.count(), max(_ROUND_TEXTS // len(texts), 1), list[Result]()
 
     def ours() -> Any:
-        return data.make_train(store, batch_size=BATCH, seed=next(seeds), epochs=epochs)
+        return data.make_train(store, batch_size=batch_size, seed=next(seeds), epochs=epochs)
 
     for loop_name, loop in LOOPS.items():
         others = [
@@ -58,7 +70,7 @@ def _of_texts(folder: Path, name: str, texts: list[str], times: int) -> list[Res
             for other, dataset in vectorized.items()
         ]
         way = Way("ours", lambda loop=loop: loop(ours(), epochs * len(texts)))
-        results += compare(f"text, {name}, {loop_name}", "texts/s", way, others, times)
+        results += compare(f"{what}, {loop_name}", "texts/s", way, others, times)
     return results
 
 
@@ -79,7 +91,7 @@ def _encoded(folder: Path, texts: list[str]) -> Any:
     return Store(folder)
 
 
-def _vectorized(texts: list[str], shuffle: bool = False) -> Any:
+def _vectorized(texts: list[str], batch_size: int, shuffle: bool = False) -> Any:
     """Words and pairs of words, looked up in a vocabulary; as they come, or shuffled, as ours are."""
     import keras
     import tensorflow as tf
@@ -88,7 +100,7 @@ def _vectorized(texts: list[str], shuffle: bool = False) -> Any:
     vectorize.adapt(tf.data.Dataset.from_tensor_slices(texts).batch(1024))
     slices = tf.data.Dataset.from_tensor_slices((texts, _labels(texts)))
     slices = slices.shuffle(_BUFFER) if shuffle else slices
-    vectorized = slices.batch(BATCH).map(
+    vectorized = slices.batch(batch_size).map(
         lambda text, label: (vectorize(text), label), num_parallel_calls=tf.data.AUTOTUNE
     )
     return vectorized.prefetch(tf.data.AUTOTUNE)
