@@ -61,7 +61,7 @@ def _show_steps(preview: Preview, console: Console) -> None:
         if not changed:
             table.add_row(escape(printable(step.name, _LEARNT)), "changed no part in size, range or mean")
         before = step.parts
-    console.print(f"\nthe first batch of the epoch, {len(preview.steps) - 1} augmentations")
+    console.print(f"\nthe first batch of the epoch; augmentations: {len(preview.steps) - 1}")
     console.print(table)
 
 
