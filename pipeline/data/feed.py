@@ -180,7 +180,7 @@ class Feed:
         columns.pop(SAMPLE_WEIGHT, None)
         if any(operation.mixes for operation in self.augment) and label.dtype.is_integer:
             label = tf.one_hot(label, self._num_classes)  # 3. labels that can be mixed
-        found = Examples(columns, label, self._spec, _nobody)
+        found = Examples(columns, label, self._spec, self._partners((), epochs))
         for place, operation in enumerate(operations):  # 4. augment
             keys = fold(fold(fold(tf.cast(examples, tf.uint64), epochs), self.seed), place)
             found = operation(replace(found, partners=self._partners(operations[:place], epochs)), keys)
@@ -259,9 +259,9 @@ class Feed:
 
     @cached_property
     def _class_weights(self) -> np.ndarray:
-        if self.class_weight == "balanced":
-            return class_weights(self._labels)
-        given = dict(self.class_weight)  # type: ignore[arg-type]
+        if not isinstance(self.class_weight, Mapping):
+            return class_weights(self._labels)  # balanced
+        given = self.class_weight
         return np.asarray([given.get(label, 1.0) for label in range(self._num_classes)], np.float32)
 
 
@@ -290,7 +290,3 @@ def _by_epoch(begin: int, end: int, num: int) -> Iterator[tuple[int, int, int]]:
     """
     for epoch in range(begin // num, -(-end // num)):
         yield epoch, max(begin - epoch * num, 0), min(end - epoch * num, num)
-
-
-def _nobody(keys: tf.Tensor) -> Examples:
-    raise NotImplementedError("replaced before each operation")

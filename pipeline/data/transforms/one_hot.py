@@ -64,8 +64,8 @@ class FittedOneHot:
 
     def __call__(self, values: pa.Array) -> np.ndarray:
         """Encodes a column of normalized text, as it is or as a dictionary: float32 [rows, width]."""
-        columns = np.eye(1 + self._vocabulary.size, dtype=np.float32)[:, : self._vocabulary.size]
-        return columns[self._vocabulary(values)[:, 0], not self.indicator :]
+        shown = np.arange(not self.indicator, self._vocabulary.size)
+        return (self._vocabulary(values) == shown).astype(np.float32)
 
     def layer(self) -> Any:
         """The same in TensorFlow, raw text included: string [rows] -> float32 [rows, width]."""
