@@ -44,6 +44,7 @@ class Spec:
       image_mean, image_scale: what the model's first layer subtracts from each channel of `image`, and then divides
         by; empty: 127.5 each, so that pixels come between -1 and 1.
       num_train: rows of train, by which a model may size itself.
+      budget_seconds: that its training may take, by which a model may size itself, too; None: nobody said.
     """
 
     task: Task
@@ -56,6 +57,7 @@ class Spec:
     bags: tuple[Bag, ...] = ()
     image_mean: tuple[float, ...] = ()
     image_scale: tuple[float, ...] = ()
+    budget_seconds: float | None = None
 
     @property
     def num_outputs(self) -> int:
