@@ -19,6 +19,7 @@ from pipeline.data.split import Given, Time
 from pipeline.data.transforms.choose import default_choices
 from pipeline.data.transforms.transform import Transform
 from pipeline.errors import ConfigError
+from pipeline.recipes import recipe
 from pipeline.resolve import build, check_arguments, find
 from pipeline.spec import Spec
 
@@ -142,9 +143,18 @@ def defaults_of(config: Config) -> dict[Kind, Transform]:
 
 
 def optimizer_of(config: Config) -> Any:
-    """The optimizer, with learning rate and schedule from the section `train`."""
-    given = {"learning_rate": config.train.learning_rate, "schedule": config.train.schedule}
-    return build(config.train.optimizer, "pipeline.training.optimizers", "train.optimizer", **given)
+    """The optimizer, with learning rate and schedule from the section `train`.
+
+    Raises:
+      ConfigError: there is none of this name, or its arguments do not fit.
+    """
+    component: Component = config.train.optimizer
+    if component.name.lower() == "auto":  # whichever it will be, its arguments are checked here
+        component = component.model_copy(update={"name": "AdamW"})
+    given: dict[str, Any] = {"schedule": config.train.schedule}
+    if config.train.learning_rate is not None:
+        given["learning_rate"] = config.train.learning_rate
+    return build(component, "pipeline.training.optimizers", "train.optimizer", **given)
 
 
 def augmentations_of(config: Config) -> list[Any]:
@@ -189,11 +199,41 @@ def check_augmentations(augmentations: list[Any], spec: Spec) -> None:
             )
 
 
+def default_model(spec: Spec) -> str:
+    """The name of the model that suits the data.
+
+    >>> default_model(Spec("binary", 2, num_numeric=3))
+    'tabm'
+    """
+    if spec.image_shape is not None:
+        return "convnet"
+    # A text may also be numbers (TF-IDF) or stand beside other columns: those are a table.
+    return "text_bag" if spec.bags and not (spec.num_numeric or spec.vocabulary_sizes) else "tabm"
+
+
+def resolved(config: Config, spec: Spec) -> Config:
+    """The config with all that it leaves to the data: the model, and how it is trained (see `pipeline.recipes`).
+
+    The recipe's learning rate goes with its optimizer; an optimizer that a person named has its own.
+    """
+    if config.model.name.lower() == "auto":
+        config = config.override({"model": {**config.section("model"), "name": default_model(spec)}})
+    written, known = config.section("train"), recipe(config.model.name, spec)
+    chosen = {key: known[key] for key in ("batch_size", "label_smoothing") if written[key] is None}
+    own = {key: value for key, value in written["optimizer"].items() if key != "name"}
+    is_auto = written["optimizer"]["name"].lower() == "auto"
+    if is_auto:
+        chosen["optimizer"] = {**known["optimizer"], **own}
+    if written["learning_rate"] is None:
+        chosen["learning_rate"] = known["learning_rate"] if is_auto else optimizer_of(config).learning_rate
+    return config.override({f"train.{key}": value for key, value in chosen.items()})
+
+
 def model_of(config: Config, has_images: bool) -> tuple[Any, dict[str, Any]]:
     """The function that builds the model, and its checked hyperparameters."""
     component: Component = config.model
-    if component.name == "auto":
-        component = component.model_copy(update={"name": "convnet" if has_images else "mlp"})
+    if component.name.lower() == "auto":
+        component = component.model_copy(update={"name": "convnet" if has_images else "tabm"})
     function = find(component, "pipeline.models", "model")
     return function, check_arguments(function, component.arguments, "model")
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -92,7 +93,18 @@ class Model(Component):
     """The network; further keys are its hyperparameters (width, depth, dropout, l1, l2, ...)."""
 
     name: str = Field(
-        "auto", description="auto (mlp for tables, convnet for images), mlp, convnet or their.module:thing"
+        "auto",
+        description="auto (tabm for tables, convnet for images, text_bag for text alone), mlp, residual_mlp, tabm, "
+        "convnet, backbone, text_bag, text_conv or their.module:thing",
+    )
+
+
+class Optimizer(Component):
+    """The optimizer, with its arguments (momentum, weight_decay, clip_norm, ...)."""
+
+    name: str = Field(
+        "auto",
+        description="auto (Adagrad for text_bag, else AdamW), SGD, Adam, AdamW, Adagrad or their.module:thing",
     )
 
 
@@ -198,7 +210,7 @@ class Prepare(Section):
     )
     min_count: int = Field(2, ge=1, description="A category seen less often in train is unknown.")
     num_bins: int = Field(
-        48, ge=2, le=1024, description="Quantile bins per numeric column, for the model's embeddings."
+        256, ge=2, le=1024, description="Bins per numeric column at most, for the model's embeddings."
     )
     transforms: dict[str, Chosen] = Field(
         {}, description="Column -> its transform; for numbers also a list of steps, such as Clip, Log, RobustScale."
@@ -236,20 +248,70 @@ ByClass = Annotated[
 ]
 
 
+# Of a training that nothing else ends.
+DEFAULT_EPOCHS = 100
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds of a duration such as 90s, 5m or 1h.
+
+    Raises:
+      ValueError: it is none, or 0.
+
+    Example:
+      >>> seconds_of("90s"), seconds_of("1.5m")
+      (90.0, 90.0)
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", duration)
+    if found is None or not 0 < float(found[1]) < math.inf:
+        raise ValueError('a duration above 0: a number and s, m or h, e.g. "90s", "5m" or "1h"')
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _duration(value: str) -> str:
+    seconds_of(value)  # or it is none
+    return value
+
+
 class Train(Section):
     """One training."""
 
-    optimizer: Component = Field(Component(name="Adam"), description="SGD, Adam or Adagrad, with its arguments.")
-    learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["constant", "cosine"] = Field("cosine", description="Of the learning rate, over all epochs.")
-    batch_size: int = Field(256, ge=1)
-    epochs: int = Field(100, ge=1)
+    optimizer: Optimizer = Optimizer(name="auto")
+    learning_rate: float | None = Field(None, gt=0, description="At the schedule's top; None: what suits the model.")
+    schedule: Literal["constant", "warm_up", "cosine", "one_cycle", "reduce_on_plateau"] = Field(
+        "cosine", description="Of the learning rate, over all epochs or the whole budget."
+    )
+    batch_size: int | None = Field(None, ge=1, description="Rows of a step; None: what suits the model and the rows.")
+    epochs: int | None = Field(None, ge=1, description="At most; None: 100, or as many as the budget has time for.")
+    budget: Annotated[str, AfterValidator(_duration)] | None = Field(
+        None, description='Time for training, e.g. "90s", "5m" or "1h": sizes, epochs and schedule follow it.'
+    )
     patience: int = Field(16, ge=1, description="Stop after so many epochs without a better validation loss.")
+    label_smoothing: float | None = Field(
+        None, ge=0, lt=1, description="Part of every label that all classes share; None: what suits the model."
+    )
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="Decay of a moving average of the weights, which then is the model, e.g. 0.999."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of training steps; bfloat16 is quicker for images where the processor has it."
+    )
     augment: tuple[Component, ...] = Field((), description="Random changes of train batches, in this order.")
     class_weight: ByClass = Field(
         "none", description="Weight of a row in the loss: none, balanced, or class name -> weight."
     )
     resample: ByClass = Field("none", description="Share of an epoch: none, balanced, or class name -> share.")
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """The budget in seconds; None where there is none."""
+        return None if self.budget is None else seconds_of(self.budget)
+
+    @property
+    def max_epochs(self) -> int | None:
+        """What `epochs` means: None where the budget alone ends the training."""
+        return DEFAULT_EPOCHS if self.epochs is None and self.budget is None else self.epochs
 
 
 class Feed(Section):
@@ -389,7 +451,7 @@ def json_schema() -> dict[str, Any]:
     schema = Config.model_json_schema()
     schema["required"] = ["source"]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    for component in ("Component", "Source", "Split", "Model"):
+    for component in ("Component", "Source", "Split", "Model", "Optimizer"):
         definition = schema["$defs"][component]
         description = definition.pop("description", "")
         schema["$defs"][component] = {"description": description, "anyOf": [{"type": "string"}, definition]}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.components import augmentations_of, check_augmentations, model_of, optimizer_of
+from pipeline.components import augmentations_of, check_augmentations, model_of, optimizer_of, resolved
 from pipeline.config import Config
 from pipeline.context import Context
 from pipeline.errors import ConfigError
 from pipeline.runs import Run, read_json
 from pipeline.spec import Spec
 
+# Of a store that does not know its spec.
+_BATCH_SIZE = 256
 # Rows that the SavedModel is asked before it is published.
 COMPARED_ROWS = 256
 
@@ -34,15 +37,10 @@ def space_of(config: Config, spec: Spec) -> dict[str, Any]:
 
     if config.tune.space is not None:
         return config.tune.space
-    function, _ = model_of(config, spec.image_shape is not None)
-    import inspect
-
-    known = dict(inspect.signature(function).parameters)
+    space = default_space(spec, model_of(resolved(config, spec), spec.image_shape is not None)[0])
     if "units" in config.model.arguments:  # a person's own sizes, in place of width and depth
-        known = {name: parameter for name, parameter in known.items() if name not in ("width", "depth")}
-    space = default_space(spec)
-    # A model of one's own may not have every hyperparameter of ours.
-    return {key: values for key, values in space.items() if not key.startswith("model.") or key[6:] in known}
+        space = {key: values for key, values in space.items() if key not in ("model.width", "model.depth")}
+    return space
 
 
 def check_classes(context: Context, space: dict[str, Any]) -> None:
@@ -61,9 +59,21 @@ def check_classes(context: Context, space: dict[str, Any]) -> None:
 
 
 def train_once(
-    context: Context, config: Config, spec: Spec, on_epoch: Any = None, checkpoint: Any = None
+    context: Context,
+    config: Config,
+    spec: Spec,
+    on_epoch: Any = None,
+    checkpoint: Any = None,
+    budget: float | None = None,
 ) -> tuple[Any, Any]:
-    """One training of a config: the same for a trial and for the final model, which alone has checkpoints."""
+    """One training of a config: the same for a trial and for the final model, which alone has checkpoints and a budget.
+
+    Args:
+      context: of the stage.
+      config, spec: what is trained.
+      on_epoch, checkpoint: see `pipeline.training.fit`.
+      budget: seconds; None: only epochs and patience end it. The model is sized by the config's budget all the same.
+    """
     import keras
 
     from pipeline.data.input_pipeline import make_eval
@@ -72,6 +82,7 @@ def train_once(
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
+    config = resolved(config, spec)
     prepared = context.inputs["prepare"]
     batches = train_batches(config, prepared)
     model = build_model(config, spec)
@@ -81,8 +92,12 @@ def train_once(
         make_eval(Store(prepared / "validation")),
         spec=spec,
         optimizer=optimizer_of(config),
-        epochs=config.train.epochs,
+        epochs=config.train.max_epochs,
+        budget=budget,
         patience=config.train.patience,
+        label_smoothing=config.train.label_smoothing or 0.0,
+        ema=config.train.ema,
+        precision=config.train.precision,
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         steps_per_call=None if config.feed.steps_per_call == "auto" else config.feed.steps_per_call,
@@ -91,7 +106,7 @@ def train_once(
 
 
 def train_batches(config: Config, prepared: Path) -> Any:
-    """The train batches of all epochs, as `pipeline.data.make_train` gives them.
+    """The train batches of all epochs (with a budget alone: of one), as `pipeline.data.make_train` gives them.
 
     Args:
       config: of the run.
@@ -105,12 +120,13 @@ def train_batches(config: Config, prepared: Path) -> Any:
     label = LabelInfo.of(store)
     augmentations = augmentations_of(config)
     if store.spec is not None:
+        config = resolved(config, store.spec)
         check_augmentations(augmentations, store.spec)
     return make_train(
         store,
-        batch_size=config.train.batch_size,
+        batch_size=config.train.batch_size or _BATCH_SIZE,
         seed=config.seed,
-        epochs=config.train.epochs,
+        epochs=config.train.max_epochs or 1,  # of a feed that holds one, `fit` takes as many as it needs
         augment=augmentations,
         resample=label.by_index(config.train.resample, "train.resample"),
         class_weight=label.by_index(config.train.class_weight, "train.class_weight"),
@@ -132,14 +148,14 @@ def checkpoints_of(context: Context, stage: str) -> Any:
 
 
 def build_model(config: Config, spec: Spec) -> Any:
-    """The model that the config names.
+    """The model that the config names, sized by the data and by the budget.
 
     Raises:
       ConfigError: it refuses its hyperparameters.
     """
-    function, hyperparameters = model_of(config, spec.image_shape is not None)
+    function, hyperparameters = model_of(resolved(config, spec), spec.image_shape is not None)
     try:
-        return function(spec, **hyperparameters)
+        return function(replace(spec, budget_seconds=config.train.budget_seconds), **hyperparameters)
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f'"model": {function.__name__} refuses {hyperparameters}: {reason}') from error
@@ -149,7 +165,7 @@ def trained_model(context: Context, spec: Spec) -> Any:
     """Built again from the config that trained it, with its weights."""
     trained = context.inputs["train"]
     written = read_json(trained / "config.json")
-    config = context.config.override({"model": written["model"]})
+    config = context.config.override({"model": written["model"], "train.budget": written["train"]["budget"]})
     model = build_model(config, spec)
     model.load_weights(trained / "model.weights.h5")
     return model

@@ -103,6 +103,10 @@ PLAN: tuple[Stage, ...] = (
             "train.learning_rate",
             "train.schedule",
             "train.batch_size",
+            "train.label_smoothing",
+            "train.ema",
+            "train.precision",
+            "train.budget",  # by which the model may size itself
             "train.augment",
             "train.class_weight",
             "train.resample",

@@ -14,6 +14,7 @@ from pipeline.components import (
     columns_of,
     defaults_of,
     model_of,
+    resolved,
     source_of,
     split_of,
     wanted_of,
@@ -160,9 +161,10 @@ def tune(context: Context) -> dict[str, Any]:
 
     spec = spec_of(context)
     # The config's own values. Not epochs and patience: a trial has those of the section tune.
-    start = {f"model.{key}": value for key, value in model_of(config, spec.image_shape is not None)[1].items()}
-    own = ("optimizer", "learning_rate", "batch_size", "class_weight", "resample")
-    start |= {f"train.{key}": config.section(f"train.{key}") for key in own}
+    known = resolved(config, spec)
+    start = {f"model.{key}": value for key, value in model_of(known, spec.image_shape is not None)[1].items()}
+    own = ("optimizer", "learning_rate", "schedule", "batch_size", "label_smoothing", "ema", "precision")
+    start |= {f"train.{key}": known.section(f"train.{key}") for key in (*own, "class_weight", "resample")}
     wanted = space_of(config, spec)
     check_classes(context, wanted)
     space = training.to_hyperparameters(wanted, start)
@@ -203,24 +205,29 @@ def train(context: Context) -> dict[str, Any]:
     from dataclasses import asdict
 
     import_tensorflow()
-    config = context.config.override(read_json(context.inputs["tune"] / "best.json"))
     spec = spec_of(context)
-    shown = 0
-    with context.reporter.bar("epochs", config.train.epochs) as advance:
+    config = resolved(context.config.override(read_json(context.inputs["tune"] / "best.json")), spec)
+    budget, shown = config.train.budget_seconds, 0
+    unit, total = ("epochs", config.train.max_epochs) if budget is None else ("seconds", round(budget))
+    with context.reporter.bar(unit, total) as advance:
 
         def on_epoch(history: Any) -> None:
             nonlocal shown  # a training that goes on begins in the middle
-            advance(len(history.loss) - shown, f"loss {history.loss[-1]:.4f}  validation {history.val_loss[-1]:.4f}")
-            shown = len(history.loss)
+            done = len(history.loss) if budget is None else round(history.seconds)
+            advance(done - shown, f"loss {history.loss[-1]:.4f}  validation {history.val_loss[-1]:.4f}")
+            shown = done
 
-        model, history = train_once(context, config, spec, on_epoch, checkpoints_of(context, "train"))
+        model, history = train_once(context, config, spec, on_epoch, checkpoints_of(context, "train"), budget)
     model.save_weights(context.out / "model.weights.h5")
+    used = {"epochs": history.epochs, "steps": history.steps, "seconds": round(history.seconds, 2)}
     write_json(
         context.out / "config.json",
-        config.model_dump(mode="json", include={"name", "source", "model", "train", "seed"}),
+        {**config.model_dump(mode="json", include={"name", "source", "model", "train", "seed"}), "used": used},
     )
-    write_json(context.out / "history.json", asdict(history))
+    # Its seconds stand there: a training that was interrupted leaves the same history as one that was not.
+    write_json(context.out / "history.json", {key: value for key, value in asdict(history).items() if key != "seconds"})
     return {
+        "model": config.model.name,
         "epochs": len(history.loss),
         "best epoch": history.best_epoch + 1,
         "validation loss": history.best_val_loss,

@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ from pipeline.data.store import Store, StoreWriter
 from pipeline.models import convnet, mlp
 from pipeline.spec import Spec
 from pipeline.training import Adam, Checkpoints, History, fit
+from pipeline.training.schedules import Progress
 
 ROWS = 70
 TABLE = Spec("binary", 2, num_numeric=3, num_train=ROWS)
@@ -66,9 +67,12 @@ class Kept:
     def schedule(self) -> Any:
         return self.optimizer.schedule
 
-    def build(self, num_steps: int) -> keras.optimizers.Optimizer:
-        self.built.append(self.optimizer.build(num_steps))
+    def build(self, progress: Progress, ema: float | None = None) -> keras.optimizers.Optimizer:
+        self.built.append(self.optimizer.build(progress, ema))
         return self.built[-1]
+
+    def on_epoch(self, progress: Progress, val_losses: Sequence[float]) -> None:
+        self.optimizer.on_epoch(progress, val_losses)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Job:
     batch_size: int = 16
     patience: int | None = None
     seed: int = 5
+    ema: float | None = None
 
     @property
     def num_steps(self) -> int:
@@ -105,7 +110,7 @@ class Job:
         if self.images:
             model = convnet(IMAGES, width=4, depth=1, dropout=0.3, l2=1e-4)
         else:
-            model = mlp(TABLE, width=8, depth=2, dropout=0.3, l2=1e-4, piecewise=False)
+            model = mlp(TABLE, width=8, depth=2, dropout=0.3, l2=1e-4)
         train = make_train(
             self.store(),
             batch_size=self.batch_size,
@@ -121,6 +126,7 @@ class Job:
             optimizer=optimizer,
             epochs=self.epochs,
             patience=self.patience,
+            ema=self.ema,
             on_epoch=on_epoch,
             checkpoint=checkpoint,
             steps_per_call=steps_per_call,

@@ -99,6 +99,21 @@ def test_the_state_of_every_optimizer(folder: Path, tmp_path: Path, optimizer: A
     assert job.run(every(tmp_path, 4)) == uninterrupted(job)
 
 
+def test_averaged_weights(folder: Path, tmp_path: Path) -> None:
+    job = Job(folder, ema=0.9)
+    interrupted(job, every(tmp_path, 4), 2, 4)
+    assert job.run(every(tmp_path, 4)) == uninterrupted(job) != uninterrupted(Job(folder))
+
+
+def test_a_rate_that_was_reduced_on_a_plateau_stays_reduced(folder: Path, tmp_path: Path) -> None:
+    reducing = Adam(0.05, "reduce_on_plateau", plateau_factor=0.1, plateau_patience=1)
+    # With a patience the validation labels are the contrary ones: no epoch is better than the first few.
+    job = Job(folder, optimizer=reducing, patience=99, epochs=8)
+    constant = Job(folder, optimizer=Adam(0.05), patience=99, epochs=8)
+    interrupted(job, every(tmp_path, 4), 4, 6)
+    assert job.run(every(tmp_path, 4)) == uninterrupted(job) != uninterrupted(constant)
+
+
 def test_images_with_batch_normalization(folder: Path, tmp_path: Path) -> None:
     job = Job(folder, images=True, epochs=4)
     interrupted(job, every(tmp_path, 3), 1, 3)
@@ -178,7 +193,7 @@ def test_the_batches_of_a_dataset_of_ones_own_are_skipped(tmp_path: Path) -> Non
                 raise Interrupted
 
         tf.keras.utils.set_random_seed(1)
-        model = mlp(TABLE, width=4, depth=1, piecewise=False)
+        model = mlp(TABLE, width=4, depth=1)
         fit(
             model,
             rows.repeat(4),

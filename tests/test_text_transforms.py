@@ -19,6 +19,7 @@ from pipeline.data.missing import MISSING
 from pipeline.data.transforms.gram_counts import GramCounts
 from pipeline.data.transforms.grams import Grams, Unit, count_units, sizes_of, whole_length
 from pipeline.data.transforms.hashed_text import FittedHashedText, HashedText, TextLengths
+from pipeline.data.transforms.inside_words import count_inside_words, hashed_inside_words
 from pipeline.data.transforms.tf_idf import TfIdf
 from pipeline.data.transforms.tokenize import Tokenize
 from pipeline.data.transforms.transform import fit_on
@@ -42,6 +43,7 @@ TEXTS = (
 )
 SETTINGS: list[Any] = [
     HashedText(),
+    HashedText(ngrams=1, characters=(2, 5), max_slots=12),
     HashedText(unit="characters", ngrams=(2, 3), buckets=100, max_words=20),
     Tokenize(min_count=1),
     Tokenize(unit="characters", ngrams=3, max_size=40, max_length=9),
@@ -93,8 +95,9 @@ def test_many_texts_are_encoded_in_their_order_and_learnt_from_in_any_portions(t
 
 
 def test_text_is_hashed_by_words_and_pairs_whatever_its_case_and_punctuation() -> None:
-    fitted = fit(HashedText(), ["one two three four"])
-    assert fitted == FittedHashedText(4096, 4)
+    fitted = fit(HashedText(characters=()), ["one two three four"])
+    assert fitted == FittedHashedText(4096, 4, slots=7)
+    assert FittedHashedText(4096, 4).bag == fitted.bag  # as prepared before there were runs of characters
     found = fitted(stored(["Hello, WORLD!", "hello world", "world hello", "hello", None, "...", "nan"]))
     assert found.dtype == np.int32
     assert found.shape == (7, 7)
@@ -106,7 +109,7 @@ def test_text_is_hashed_by_words_and_pairs_whatever_its_case_and_punctuation() -
 
 
 def test_words_may_be_of_any_script_and_case_folds_beyond_ascii() -> None:
-    found = fit(HashedText(), ["a b"])(stored(["ÄPFEL über", "äpfel ÜBER", "Где это", "e\u0301te"]))
+    found = fit(HashedText(characters=()), ["a b"])(stored(["ÄPFEL über", "äpfel ÜBER", "Где это", "e\u0301te"]))
     assert np.array_equal(found[0], found[1])
     assert np.count_nonzero(found, axis=1).tolist() == [3, 3, 3, 1]
 
@@ -121,14 +124,69 @@ def test_long_texts_are_cut_to_what_nearly_all_texts_need() -> None:
 
 @pytest.mark.parametrize(("num_words", "buckets"), [(0, 2**12), (10_000, 2**13), (2**16, 2**15), (10**9, 2**17)])
 def test_buckets_grow_with_the_words_of_train(num_words: int, buckets: int) -> None:
-    assert HashedText().fit(TextLengths("words", Counter({1: num_words}))).buckets == buckets
-    assert HashedText(buckets=99).fit(TextLengths("words", Counter({1: num_words}))).buckets == 99
+    seen = TextLengths("words", lengths=Counter({1: num_words}))
+    assert HashedText().fit(seen).buckets == buckets
+    assert HashedText(buckets=99).fit(seen).buckets == 99
 
 
 def test_different_words_seldom_share_a_bucket() -> None:
     texts = [f"row {row}" for row in range(10_000)]
     assert len(np.unique(fit(HashedText(), list(texts))(stored(list(texts)))[:, 1])) > 5000
     assert len(np.unique(fit(HashedText(buckets=2**17), list(texts))(stored(list(texts)))[:, 1])) > 9500
+
+
+def test_runs_within_words_are_those_of_scikit_learn() -> None:
+    # Of three letters at least: a shorter word, with its blanks, scikit-learn takes whole where it is below a size.
+    texts = ["was the best times", "Tochter schöner König", "abc", "", "the the"]
+    words = Grams("words", (1,), 99).units(tf.constant(texts))
+    found = hashed_inside_words(words, (3, 4, 5), 2**40)
+    vectorizer = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5))
+    expected = vectorizer.fit_transform(texts)
+    for row, hashed in enumerate(found.to_list()):
+        assert sorted(Counter(hashed).values()) == sorted(expected[row].data.tolist())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(TEXTS, max_size=6), st.sampled_from([(1,), (4,), (2, 5), (3, 4, 5)]))
+def test_runs_are_counted_as_they_are_cut(texts: list[str | None], sizes: tuple[int, ...]) -> None:
+    column = stored([text.lower() if text else text for text in texts])
+    words = Grams("words", (1,), 10_000).units(
+        tf.constant(pc.fill_null(column, "").to_pylist(), tf.string, [len(texts)])
+    )
+    found = hashed_inside_words(words, sizes, 1000).row_lengths().numpy()
+    assert count_inside_words(column, sizes).tolist() == found.tolist()
+
+
+def test_a_misspelt_or_inflected_word_keeps_most_of_its_runs() -> None:
+    fitted = fit(HashedText(characters=(3, 4), buckets=2**20), ["transferring"])
+    right, wrong, other = (set(row) - {0} for row in fitted(stored(["transfer", "transfered", "exchange"])))
+    assert len(right & wrong) > 0.7 * len(right)
+    assert len(right & other) <= 1
+    plain = fit(HashedText(characters=(), buckets=2**20), ["transferring"])
+    assert not np.intersect1d(*plain(stored(["transfer", "transfered"]))).any()
+    # The run "tra" within a word is no word "tra".
+    assert not set(plain(stored(["ran"]))[0]) & right
+
+
+def test_runs_come_after_the_words_and_what_finds_no_place_is_left_out() -> None:
+    texts = stored(["alpha beta gamma", "a"])
+    whole = fit(HashedText(), ["alpha beta gamma"])
+    assert whole.bag.slots == 3 + 2 + (4 + 3 + 4)
+    found = whole(texts)
+    assert np.count_nonzero(found, axis=1).tolist() == [16, 1]
+    words = fit(HashedText(characters=()), ["alpha beta gamma"])(texts)
+    assert np.array_equal(found[:, :5], words)
+    for most in (3, 5, 9):
+        cut = fit(HashedText(max_slots=most), ["alpha beta gamma"])
+        assert cut.bag.slots == most
+        assert np.array_equal(cut(texts), found[:, :most])
+
+
+def test_long_texts_make_no_wider_rows_than_was_said() -> None:
+    long: list[str | None] = [" ".join(f"word{place * row}" for place in range(400)) for row in range(5)]
+    fitted = fit(HashedText(), long)
+    assert fitted.bag.slots == HashedText().max_slots
+    assert np.count_nonzero(fitted(stored(long))) == 5 * fitted.bag.slots
 
 
 @pytest.mark.parametrize(
@@ -149,6 +207,7 @@ def test_grams(unit: Unit, sizes: tuple[int, ...], most: int, expected: list[str
     assert grams.slots >= len(found)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6), st.sampled_from(["words", "characters"]))
 def test_lengths_are_those_of_the_units_that_are_cut_out(texts: list[str | None], unit: Unit) -> None:
     column = stored(texts)
@@ -234,6 +293,9 @@ def test_what_is_seldom_is_forgotten_where_there_is_too_much_of_it(monkeypatch: 
         (lambda: Tokenize(ngrams=()), r'"ngrams" is \[\]'),
         (lambda: TfIdf(ngrams=(1, 9)), r'"ngrams" is \[1, 9\]'),
         (lambda: HashedText(buckets=1), "HashedText: buckets is 1"),
+        (lambda: HashedText(characters=(3, 9)), r'"characters" is \[3, 9\]'),
+        (lambda: HashedText(unit="characters", characters=(3,)), r"HashedText: characters is \[3\] beside unit"),
+        (lambda: HashedText(max_slots=0), "HashedText: max_slots is 0"),
         (lambda: HashedText(min_buckets=2**18), "HashedText: min_buckets is 262144"),
         (lambda: Tokenize(max_size=0), "Tokenize: max_size is 0"),
         (lambda: TfIdf(max_length=10**6), "TfIdf: max_length is 1000000"),

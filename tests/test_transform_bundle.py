@@ -51,7 +51,7 @@ def bundle(target: FittedClassIndex | ScaledTarget) -> Transforms:
         "color": (OneHot(), ["red", "red", "blue", "blue", "?"]),
         "topics": (Tags(), [["x"], ["x", "y"], ["y"]]),
         "height": (Standardize(), [1e9, 1e9 + 1]),
-        "note": (HashedText(), ["one two three"]),
+        "note": (HashedText(characters=()), ["one two three"]),
         "town": (Vocabulary(), ["x", "x"]),
         "second photo": (ResizeImage(4, 4, 3), IMAGES[1:2]),
     }

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.edges import bin_edges
 from pipeline.data.encoded import encoded_form
 from pipeline.data.label_info import label_info
 from pipeline.data.learn import Learnt, numbered, side_of
@@ -175,15 +176,7 @@ def _edges(fitted: Any, sample: list[pa.Array], num_bins: int) -> list[tuple[flo
     """Of each leading column."""
     column = pa.concat_arrays(sample)
     encoded = fitted(column)[np.asarray(column.is_valid())]
-    return [_quantile_edges(encoded[:, lead], num_bins) for lead in range(fitted.lead)]
-
-
-def _quantile_edges(values: np.ndarray, num_bins: int) -> tuple[float, ...]:
-    """Increasing edges, a quantile each; fewer where values repeat, none where there are no two values."""
-    if len(values) == 0:
-        return ()
-    edges = np.unique(np.quantile(values.astype(np.float64), np.linspace(0, 1, num_bins + 1)).astype(np.float32))
-    return tuple(edges.tolist()) if len(edges) > 1 else ()
+    return [bin_edges(encoded[:, lead], num_bins) for lead in range(fitted.lead)]
 
 
 def _rows_at_once(spec: Spec) -> int:

@@ -72,7 +72,7 @@ def prepare(
     image_size: tuple[int, int] | None = None,
     vocabulary_size: int = 10_000,
     min_count: int = 2,
-    num_bins: int = 48,
+    num_bins: int = 256,
     cache: Cache = "pixels",
     reporter: Reporter | None = None,
 ) -> Splits:
@@ -91,7 +91,7 @@ def prepare(
       transforms: column -> a transform, or for numbers a list of steps; see `pipeline.data.transforms`.
       default_transforms: kind -> the same, for the columns of that kind that are not named.
       image_size, vocabulary_size, min_count: of the transforms that nobody chose, see `default_choices`.
-      num_bins: quantile bins a numeric column, for a model's embeddings of numbers.
+      num_bins: bins a numeric column at most, for a model's embeddings of numbers; each has 32 rows or more.
       cache: pixels: images are decoded once; encoded: at every read, see `pipeline.data.encoded`.
       reporter: for progress.
 

@@ -13,7 +13,6 @@ from pipeline.data.store import SAMPLE_WEIGHT, Store
 from pipeline.data.transforms.plain import from_plain
 from pipeline.errors import ConfigError
 from pipeline.evaluation import metrics
-from pipeline.spec import Spec
 
 if TYPE_CHECKING:
     import keras
@@ -86,7 +85,7 @@ def evaluate(model: keras.Model, dataset: tf.data.Dataset) -> Evaluation:
       >>> evaluate(models.mlp(splits.spec, units=(4,)), data.make_eval(splits.test)).num_rows
       23
     """
-    from pipeline.models.outputs import predict
+    from pipeline.models.outputs import check_output, predict
 
     store = getattr(dataset, "store", None)
     spec = store.spec if isinstance(store, Store) else None
@@ -96,7 +95,7 @@ def evaluate(model: keras.Model, dataset: tf.data.Dataset) -> Evaluation:
             expected="a dataset of make_eval, of a store that data.prepare made",
             fix="evaluation.evaluate(model, data.make_eval(splits.test))",
         )
-    _check_output(model, spec)
+    check_output(model, spec, error=ConfigError)
     info = LabelInfo.of(store)
     found, labels = predict(model, spec, dataset)
     weights = np.asarray(store.columns[SAMPLE_WEIGHT]) if SAMPLE_WEIGHT in store.columns else None
@@ -151,11 +150,3 @@ def evaluate_values(
     return Evaluation(
         metrics.regression(predicted, labels, weights), metrics.regression(mean, labels, weights), len(labels)
     )
-
-
-def _check_output(model: keras.Model, spec: Spec) -> None:
-    if tuple(model.output_shape) != (None, spec.num_outputs):
-        raise ConfigError(
-            f"The model's output has the shape {tuple(model.output_shape)}.",
-            expected=f"(None, {spec.num_outputs}) for a {spec.task} task of {spec.num_classes} classes, as logits",
-        )

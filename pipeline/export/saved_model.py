@@ -98,17 +98,22 @@ def about_model(spec: Spec, transforms: Transforms) -> dict[str, Any]:
 
 def _spec_of(model: keras.Model, transforms: Transforms) -> Spec:
     """The task, by the label and the width of the output."""
-    target, shape = transforms.target, tuple(model.output_shape)
+    from pipeline.models.outputs import output_shape
+
+    target, shape = transforms.target, output_shape(model, ExportError)
     classes = len(target.names) if isinstance(target, FittedClassIndex) else 1
     tasks: dict[int, Task] = {1: "regression"} if classes == 1 else {classes: "multiclass"}
     if classes == 2:
         tasks[1] = "binary"
-    if len(shape) != 2 or shape[1] not in tasks:
+    outputs = shape[-1] if shape else None
+    if len(shape) not in (2, 3) or outputs is None or outputs not in tasks:
+        came = f": {outputs} classes, but the label has {classes}" if len(shape) in (2, 3) and classes > 1 else ""
         raise ExportError(
-            f"The model's output has the shape {shape}.",
-            expected=f'(None, {min(tasks)}) for the label "{transforms.label}", as logits or the standardized label',
+            f"The model's output has the shape {shape}{came}.",
+            expected=f'(None, {min(tasks)}) for the label "{transforms.label}", as logits or the standardized label; '
+            f"of an ensemble (None, members, {min(tasks)})",
         )
-    return Spec(tasks[shape[1]], classes)
+    return Spec(tasks[outputs], classes)
 
 
 def write_saved_model(

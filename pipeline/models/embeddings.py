@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import keras
-import numpy as np
 
+from pipeline.errors import ConfigError
 from pipeline.models.bags import embed_bags
+from pipeline.models.numbers import PeriodicEmbedding, PiecewiseEmbedding, PiecewiseLinear
+from pipeline.models.pixels import normalize_pixels
 from pipeline.spec import Spec
 
-
-@keras.saving.register_keras_serializable(package="pipeline")
-class PiecewiseLinear(keras.layers.Layer):
-    """Piecewise-linear encoding of numbers by their quantile bins.
-
-    Value x of a feature with edges b_0 < ... < b_T becomes T numbers: 1 for every bin below x, the part of
-    the way through the bin that holds x, 0 for every bin above; linear beyond the outer edges. From Gorishniy,
-    Rubachev and Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning" (NeurIPS 2022).
-
-    Args:
-      edges: for each feature its increasing edges; none for a feature to leave out.
-
-    Call with float32 [rows, at least len(edges)]; returns float32 [rows, total number of bins].
-
-    Example:
-      >>> PiecewiseLinear([[0.0, 1.0, 3.0]])(np.array([[2.0]], "float32")).numpy().tolist()
-      [[1.0, 0.5]]
-    """
-
-    def __init__(self, edges: Sequence[Sequence[float]], **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.edges = [list(feature) for feature in edges]
-        widths = [np.diff(np.asarray(feature, np.float64)) for feature in self.edges]
-        nothing = np.empty(0)
-        # One long row of bins over all features: a gather and five elementwise operations, no loop.
-        self._feature = np.repeat(np.arange(len(widths)), [len(width) for width in widths]).astype(np.int32)
-        self._lower = np.concatenate([nothing, *(feature[:-1] for feature in self.edges)]).astype(np.float32)
-        self._inverse = np.concatenate([nothing, *(1.0 / width for width in widths)]).astype(np.float32)
-        first, last = (np.zeros(len(self._feature), bool) for _ in range(2))
-        ends = np.cumsum([len(width) for width in widths])
-        first[[end - len(width) for end, width in zip(ends, widths, strict=True) if len(width)]] = True
-        last[[end - 1 for end, width in zip(ends, widths, strict=True) if len(width)]] = True
-        self._smallest = np.where(first, -np.float32(np.inf), 0).astype(np.float32)
-        self._largest = np.where(last, np.float32(np.inf), 1).astype(np.float32)
-
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Encodes a batch."""
-        position = (keras.ops.take(x, self._feature, axis=1) - self._lower) * self._inverse
-        return keras.ops.minimum(keras.ops.maximum(position, self._smallest), self._largest)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
-        """[rows, total number of bins]."""
-        return (input_shape[0], len(self._feature))
-
-    def get_config(self) -> dict[str, object]:
-        """Its arguments, for serialization."""
-        return {**super().get_config(), "edges": self.edges}
+# How a number is given to a network: as it is, by its quantile bins, or by sines.
+Numbers = Literal["plain", "piecewise", "periodic"]
+# Of the vector of a number, as TabM's authors chose it most often.
+NUMBER_WIDTH = 16
 
 
 def embed_categories(x: keras.KerasTensor, vocabulary_sizes: Sequence[int]) -> list[keras.KerasTensor]:
@@ -72,25 +32,56 @@ def embed_categories(x: keras.KerasTensor, vocabulary_sizes: Sequence[int]) -> l
 
 
 def embed_columns(
-    features: dict[str, keras.KerasTensor], spec: Spec, *, piecewise: bool = True
+    features: dict[str, keras.KerasTensor],
+    spec: Spec,
+    *,
+    numbers: Numbers = "piecewise",
+    width: int | None = NUMBER_WIDTH,
 ) -> list[keras.KerasTensor]:
     """The vectors of all columns that are no images, [rows, width] each; none where there are no such columns.
 
     Args:
       features: of `inputs`.
       spec: of the same data.
-      piecewise: whether numbers also come as a piecewise-linear encoding.
+      numbers: plain, piecewise (see `PiecewiseEmbedding`) or periodic (see `PeriodicEmbedding`).
+      width: of the vector of a number; None: piecewise ones come as plain numbers beside the encoding itself.
+
+    Raises:
+      ConfigError: `numbers` is none of the three, or a width is below 1.
     """
-    found = []
-    if "numeric" in features:
-        found.append(features["numeric"])
-        if piecewise and any(spec.edges):
-            found.append(PiecewiseLinear(spec.edges, name="piecewise")(features["numeric"]))
+    found = embed_numbers(features["numeric"], spec, numbers, width) if "numeric" in features else []
     if "categorical" in features:
         found += embed_categories(features["categorical"], spec.vocabulary_sizes)
     if "bags" in features:
         found += embed_bags(features["bags"], spec.bags)
     return found
+
+
+def embed_numbers(x: keras.KerasTensor, spec: Spec, numbers: Numbers, width: int | None) -> list[keras.KerasTensor]:
+    """The columns of `numeric` as vectors, see `embed_columns`; indicators and one-hot columns stay as they are."""
+    if numbers not in get_args(Numbers):
+        raise ConfigError(f'"model.numbers" is {numbers!r}.', expected=f"one of {', '.join(get_args(Numbers))}")
+    if width is not None and width < 1:
+        raise ConfigError(f'"model.embedding_width" is {width}.', expected="a whole number of 1 or more")
+    num_embedded = len(spec.edges)
+    if numbers == "plain" or num_embedded == 0:
+        return [x]
+    if numbers == "piecewise" and width is None:  # wide, but the textbook's form
+        return [x, PiecewiseLinear(spec.edges, name="piecewise")(x)] if any(spec.edges) else [x]
+    rest = [x[:, num_embedded:]] if spec.num_numeric > num_embedded else []
+    if numbers == "piecewise":
+        return [PiecewiseEmbedding(spec.edges, width or 0, name="piecewise")(x), *rest]
+    return [PeriodicEmbedding(num_embedded, width or NUMBER_WIDTH, name="periodic")(x), *rest]
+
+
+def embed_all(
+    features: dict[str, keras.KerasTensor], spec: Spec, *, numbers: Numbers, width: int | None
+) -> keras.KerasTensor:
+    """All features as one vector, [rows, width]; an image as its pixels. See `embed_columns`."""
+    parts = embed_columns(features, spec, numbers=numbers, width=width)
+    if "image" in features:
+        parts.append(keras.layers.Flatten()(normalize_pixels(features["image"], spec)))
+    return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
 
 
 def inputs(spec: Spec) -> dict[str, keras.KerasTensor]:

@@ -1,14 +1,14 @@
-"""The multilayer perceptron for tables and for text."""
+"""The plain multilayer perceptron: the textbook's, to compare with, and the quickest to train."""
 
 from __future__ import annotations
 
 import keras
 
 from pipeline.errors import ConfigError
-from pipeline.models.embeddings import embed_columns, inputs
-from pipeline.models.pixels import normalize_pixels
+from pipeline.models.embeddings import NUMBER_WIDTH, Numbers, embed_all, inputs
+from pipeline.models.regularization import Penalty, kernel
 from pipeline.models.regularization import dropout as drop
-from pipeline.models.regularization import kernel
+from pipeline.models.table_sizes import check_sizes
 from pipeline.spec import Spec
 
 _WIDTH, _DEPTH = 256, 2
@@ -21,13 +21,14 @@ def mlp(
     depth: int = _DEPTH,
     units: tuple[int, ...] | None = None,
     dropout: float = 0.1,
-    l1: float = 0.0,
-    l2: float = 0.0,
-    piecewise: bool = True,
+    l1: Penalty = 0.0,
+    l2: Penalty = 0.0,
+    proximal: bool = False,
+    numbers: Numbers = "plain",
 ) -> keras.Model:
-    """Dense layers with ReLU over all features, each of them embedded first.
+    """Dense layers with ReLU over all features side by side.
 
-    Numbers are embedded by their quantiles, categories, tags and the words of texts by trained vectors.
+    Numbers come as they are; categories, tags and the words of texts by trained vectors.
 
     Args:
       spec: what the data look like. An image is taken as its pixels.
@@ -35,8 +36,9 @@ def mlp(
       depth: hidden layers.
       units: of each hidden layer, where they differ; in place of width and depth.
       dropout: rate after each hidden layer.
-      l1, l2: penalties on every kernel.
-      piecewise: whether numbers also come as a piecewise-linear encoding; False is the plain MLP.
+      l1, l2: penalties on every kernel, or by kind of layer (hidden, output).
+      proximal: whether l1 makes exact zeros, see `ProximalL1L2`.
+      numbers: plain; or piecewise or periodic, see `embed_columns`.
 
     Returns:
       An uncompiled model from features (see `Spec`) to logits, float32 [rows, spec.num_outputs].
@@ -50,22 +52,21 @@ def mlp(
       >>> mlp(Spec("binary", 2, num_numeric=3), units=(16, 8)).get_layer("hidden_1").units
       8
     """
+    check_sizes(width=width, depth=depth)
     layers = _units(width, depth, units)
     features = inputs(spec)
-    parts = embed_columns(features, spec, piecewise=piecewise)
-    if "image" in features:
-        parts.append(keras.layers.Flatten()(normalize_pixels(features["image"], spec)))
-    x = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+    x = embed_all(features, spec, numbers=numbers, width=None if numbers == "piecewise" else NUMBER_WIDTH)
     for layer, size in enumerate(layers):
         x = keras.layers.Dense(
             size,
             activation="relu",
             kernel_initializer="he_normal",
-            kernel_regularizer=kernel(l1, l2),
+            kernel_regularizer=kernel(l1, l2, "hidden", proximal),
             name=f"hidden_{layer}",
         )(x)
         x = drop(x, dropout)
-    output = keras.layers.Dense(spec.num_outputs, kernel_regularizer=kernel(l1, l2), name="output")(x)
+    penalty = kernel(l1, l2, "output", proximal)
+    output = keras.layers.Dense(spec.num_outputs, kernel_regularizer=penalty, name="output")(x)
     return keras.Model(features, output, name="mlp")
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.components import optimizer_of
-from pipeline.config import Config
+from pipeline.components import optimizer_of, resolved
+from pipeline.config import DEFAULT_EPOCHS, Config
 from pipeline.data.feed import Feed
 from pipeline.data.sides import SIDES
 from pipeline.data.store import Store
@@ -131,7 +131,10 @@ def _limits(prepared: Path, spec: Spec, images: Originals, seconds: float) -> Li
 def _rates(config: Config, feed: Feed, spec: Spec, seconds: float) -> dict[str, float]:
     """Of the feed, the model and both; and "one call", where the config wants its calls shorter."""
     calls = None if config.feed.steps_per_call == "auto" else config.feed.steps_per_call
-    feed, train = in_short_blocks(feed, seconds), _train(config, spec, feed.steps_per_epoch * config.train.epochs)
+    feed, train = (
+        in_short_blocks(feed, seconds),
+        _train(config, spec, feed.steps_per_epoch * (config.train.max_epochs or DEFAULT_EPOCHS)),
+    )
     streams = {
         "feed": feed_alone(feed),
         "model": from_memory(feed, _in_calls(train, calls)),
@@ -145,14 +148,17 @@ def _train(config: Config, spec: Spec, num_steps: int) -> Consume:
     import keras
     import tensorflow as tf
 
+    from pipeline.training.schedules import Progress
     from pipeline.training.steps import train_steps
 
     keras.utils.set_random_seed(config.seed)
+    config = resolved(config, spec)
     model = build_model(config, spec)
-    optimizer = optimizer_of(config).build(num_steps)
+    optimizer = optimizer_of(config).build(Progress.of_steps(num_steps))
     optimizer.build(model.trainable_variables)
-    steps = train_steps(model, spec, optimizer)
-    return lambda batches, count: steps(batches, tf.constant(count), tf.constant(0.0, tf.float64)).numpy()
+    smoothing, precision = config.train.label_smoothing or 0.0, config.train.precision
+    steps = train_steps(model, spec, optimizer, label_smoothing=smoothing, precision=precision)
+    return lambda batches, count: steps(batches, tf.constant(count), tf.constant(0.0, tf.float64)).loss.numpy()
 
 
 def _in_calls(train: Consume, steps_per_call: int | None) -> Consume:

@@ -1,4 +1,4 @@
-"""The training loop: many steps are one call into the graph, and between two calls everything can be saved."""
+"""A training from its beginning to its end, or from where it was last saved."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from contextlib import nullcontext
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from pipeline.config import fingerprint
-from pipeline.errors import ConfigError, TrainingError
+from pipeline.errors import ConfigError
+from pipeline.models.outputs import check_output
 from pipeline.spec import Spec
+from pipeline.training.batches import Batches
+from pipeline.training.budget import Budget
 from pipeline.training.checkpoint import Checkpoints, Writer
+from pipeline.training.loop import Loop
 from pipeline.training.optimizers import Optimizer
+from pipeline.training.precision import Precision
+from pipeline.training.schedules import Progress
 from pipeline.training.state import History, Training
-from pipeline.training.steps import Pace, train_steps, validation_loss
+from pipeline.training.steps import Pace, Validation, train_steps
 
 
 def fit(
@@ -27,9 +32,13 @@ def fit(
     validation: tf.data.Dataset,
     *,
     optimizer: Optimizer,
-    epochs: int,
+    epochs: int | None = None,
+    budget: float | None = None,
     spec: Spec | None = None,
     patience: int | None = None,
+    label_smoothing: float = 0.0,
+    ema: float | None = None,
+    precision: Precision = "float32",
     on_epoch: Callable[[History], None] | None = None,
     checkpoint: Checkpoints | None = None,
     steps_per_call: int | None = None,
@@ -39,18 +48,27 @@ def fit(
     With `checkpoint`, a training that was killed goes on where it was last saved, in any later process, and ends on a
     CPU with the same weights and history, bit for bit. The same model, optimizer and batches must be given again; the
     model's initial weights do not matter then. What a layer or a dataset of one's own draws from hidden state, such as
-    `tf.random.uniform` without `stateless`, is saved by nobody.
+    `tf.random.uniform` without `stateless`, is saved by nobody. Where a training ends by the clock, no two are equal.
 
     Args:
-      model: features -> logits, uncompiled.
+      model: features -> logits, uncompiled; [rows, outputs], or of an ensemble [rows, members, outputs].
       train: batches of all epochs, as `make_train` gives them: (features, label) or (features, label, sample_weight).
         The loss of a batch is the mean over its rows of weight times loss, as Keras has it. To begin in the middle, a
         dataset of `make_train` is asked for that step; of any other the first steps are skipped.
       validation: every validation row once, as `make_eval` gives them; with weights, its loss is the weighted mean.
       optimizer: of `pipeline.training`.
-      epochs: that `train` holds; a dataset of `make_train` may also hold one, and gives as many as are asked for.
+      epochs: that `train` holds; a dataset of `make_train` may also hold one, and gives as many as are asked for. With
+        a budget None: as many as there is time for; a dataset that is not of `make_train` then is one epoch.
+      budget: seconds that the training takes, all in all, from its first step on: making the graph, validation and
+        checkpoints count, and so do earlier processes of a training that goes on. The schedule follows it, and it ends
+        within 5 %, but never before one step and one validation. None: no limit.
       spec: its task decides the loss; None: that of the store which `make_train` was given.
       patience: stop after so many epochs without a lower validation loss; None: never.
+      label_smoothing: see `pipeline.models.outputs.example_losses`; 0 or more and below 1.
+      ema: decay of an exponential moving average of the weights (Polyak and Juditsky, 1992), above 0 and below 1; then
+        the averaged weights are validated, and are those that the model has in the end. None: none.
+      precision: of the forward and backward pass of a training step, see `pipeline.training.precision`; validation is
+        always in float32.
       on_epoch: called after every epoch that this process ends.
       checkpoint: where to save the training and how often; None: nowhere. Who gives it clears it, when the weights are
         safe.
@@ -61,7 +79,7 @@ def fit(
 
     Raises:
       TrainingError: a loss is not finite, or the model's output does not fit the task.
-      ConfigError: `train` does not hold `epochs` equal epochs, or nothing says the task.
+      ConfigError: `train` does not hold `epochs` equal epochs, nothing says the task, or a number is out of its range.
 
     Example:
       >>> import numpy as np
@@ -72,111 +90,62 @@ def fit(
       >>> len(fit(mlp(spec, width=4), rows.repeat(3), rows, spec=spec, optimizer=SGD(0.1), epochs=3).loss)
       3
     """
-    train = _all_epochs(train, epochs)
-    spec, num_steps = _spec_of(train, spec), _num_steps(train, epochs)
-    _check_output(model, spec)
-    built = optimizer.build(num_steps)
+    _check_numbers(epochs, budget, label_smoothing, ema)
+    batches = Batches.of(train, epochs)
+    spec = batches.spec(spec)
+    check_output(model, spec)
+    progress = Progress.of_steps(batches.num_steps) if budget is None else Progress()
+    built = optimizer.build(progress) if ema is None else optimizer.build(progress, ema=ema)
     built.build(model.trainable_variables)
-    training = Training(model, built)
-    steps, validate = train_steps(model, spec, built), validation_loss(model, spec, validation)
-    steps_per_epoch = num_steps // epochs
-    pace = Pace(checkpoint.every_steps if checkpoint else None, steps_per_call)
-    writer = checkpoint and Writer(checkpoint, _fingerprint(checkpoint, training, train, optimizer, epochs, patience))
+    training = Training(model, built, progress)
+    clock = Budget(math.inf if budget is None else budget, batches.steps_per_epoch)
+    loop = Loop(
+        training,
+        batches,
+        train_steps(model, spec, built, label_smoothing=label_smoothing, precision=precision),
+        Validation(model, spec, validation),
+        Pace(checkpoint.every_steps if checkpoint else None, steps_per_call),
+        clock,
+        optimizer,
+        patience,
+        on_epoch,
+    )
+    asked = [epochs, budget, patience, label_smoothing, ema, precision]
+    writer = checkpoint and Writer(checkpoint, _fingerprint(checkpoint, training, batches, optimizer, asked))
     with writer or nullcontext():
         if checkpoint and writer and (found := writer.newest()):
             training.restore(found)
-            checkpoint.note(f"goes on at step {training.step} of {num_steps}")
-        batches = iter(_from_step(train, training.step))
-        while training.step < num_steps and not training.is_over(patience):
-            epoch_end = (training.step // steps_per_epoch + 1) * steps_per_epoch
-            count = pace.steps(training.step, epoch_end)
-            training.total = steps(batches, tf.constant(count), training.total)
-            training.step += count
-            pace.took(count)
-            if training.step == epoch_end:
-                training.end_epoch(steps_per_epoch, validate())
-                _check_finite(training.history, optimizer)
-                if on_epoch:
-                    on_epoch(training.history)
-            if writer and writer.due(training.step):
-                writer.write(training.snapshot())
+            clock.spent = training.history.seconds
+            of = f"{batches.num_steps}" if budget is None else f"{budget:g} s, of which {clock.spent:.1f} are spent"
+            checkpoint.note(f"goes on at step {training.step} of {of}")
+        loop.run(writer or None)
     model.set_weights(training.best)
     return training.history
 
 
 def _fingerprint(
-    checkpoints: Checkpoints,
-    training: Training,
-    train: tf.data.Dataset,
-    optimizer: Any,
-    epochs: int,
-    patience: int | None,
+    checkpoints: Checkpoints, training: Training, batches: Batches, optimizer: Any, asked: list[Any]
 ) -> str:
     """Of what is trained, as far as it can be seen from here: a checkpoint of anything else is not used."""
     settings = {key: value for key, value in training.optimizer.get_config().items() if key != "name"}
-    feed = getattr(train, "feed", None)
     names = ("num_rows", "batch_size", "seed", "augment", "resample", "class_weight", "shard")
-    batches = [int(train.cardinality()), str(train.element_spec), [repr(getattr(feed, name, None)) for name in names]]
+    feed = [repr(getattr(batches.feed, name, None)) for name in names]
     variables = [(str(variable.shape), variable.dtype) for variable in training.variables]
-    parts = [checkpoints.fingerprint, type(optimizer).__name__, settings, epochs, patience, batches, variables]
+    parts = [checkpoints.fingerprint, type(optimizer).__name__, settings, asked, batches.num_steps]
+    parts += [batches.dataset.element_spec, feed, variables]
     # Where an object lies in memory is no part of what it is.
     return fingerprint(re.sub(r" at 0x[0-9a-f]+", "", repr(parts)))
 
 
-def _spec_of(train: tf.data.Dataset, spec: Spec | None) -> Spec:
-    feed = getattr(train, "feed", None)
-    found = spec or (feed and feed.store.spec)
-    if not isinstance(found, Spec):
-        raise ConfigError(
-            "Nothing says what the label means: spec is None, and train comes from no store that knows it.",
-            expected="train from make_train(splits.train, ...), or the argument spec",
-            fix="training.fit(..., spec=splits.spec)",
-        )
-    return found
-
-
-def _all_epochs(train: tf.data.Dataset, epochs: int) -> tf.data.Dataset:
-    """A feed of which one epoch was asked has all the others, too."""
-    feed = getattr(train, "feed", None)
-    return train if feed is None or int(train.cardinality()) != feed.steps_per_epoch else feed.dataset(epochs)
-
-
-def _num_steps(train: tf.data.Dataset, epochs: int) -> int:
-    num_steps, feed = int(train.cardinality()), getattr(train, "feed", None)
-    if num_steps <= 0 or num_steps % epochs:
-        raise ConfigError(f"train holds {num_steps} batches, which make no {epochs} equal epochs.")
-    if feed is not None and (num_steps % feed.steps_per_epoch or getattr(train, "first_step", 0)):
-        raise ConfigError(
-            f"train holds {num_steps} batches, and an epoch has {feed.steps_per_epoch}.",
-            expected="whole epochs from the first one on: to begin later is the checkpoints' business",
-            fix="make_train(...) without first_step",
-        )
-    return num_steps
-
-
-def _from_step(train: tf.data.Dataset, step: int) -> tf.data.Dataset:
-    """The batches that are left. A feed reaches any step at once; a foreign dataset must make what it skips."""
-    feed = getattr(train, "feed", None)
-    if step == 0 or feed is None:
-        return train.skip(step) if step else train
-    return feed.dataset(int(train.cardinality()) // feed.steps_per_epoch, first_step=step)
-
-
-def _check_output(model: keras.Model, spec: Spec) -> None:
-    if tuple(model.output_shape) != (None, spec.num_outputs):
-        raise TrainingError(
-            f"The model's output has the shape {tuple(model.output_shape)}.",
-            expected=f"(None, {spec.num_outputs}) for a {spec.task} task of {spec.num_classes} classes, as logits",
-        )
-
-
-def _check_finite(history: History, optimizer: Optimizer) -> None:
-    if math.isfinite(history.loss[-1]) and math.isfinite(history.val_loss[-1]):
-        return
-    before, rate = history.loss[-2] if len(history.loss) > 1 else np.nan, optimizer.learning_rate
-    raise TrainingError(
-        f"The loss became {history.loss[-1]:g} (validation {history.val_loss[-1]:g}) in epoch {len(history.loss)} "
-        f"with {type(optimizer).__name__} at a learning rate of {rate:g}; the epoch before it was {before:g}.",
-        expected="finite losses",
-        fix="Try a lower learning rate, e.g. --set train.learning_rate=" + f"{rate / 10:g}",
-    )
+def _check_numbers(epochs: int | None, budget: float | None, label_smoothing: float, ema: float | None) -> None:
+    if epochs is None and budget is None:
+        raise ConfigError("Nothing says when the training ends.", expected="epochs, budget (seconds), or both")
+    bounds = [
+        ("epochs", epochs, epochs is None or epochs >= 1, "1 or more"),
+        ("budget", budget, budget is None or 0 < budget < math.inf, "seconds, more than 0"),
+        ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1, "0 or more and below 1"),
+        ("ema", ema, ema is None or 0 < ema < 1, "above 0 and below 1"),
+    ]
+    for name, value, fits, expected in bounds:
+        if not fits:
+            raise ConfigError(f"{name} is {value}.", expected=expected)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 import keras_tuner
@@ -15,13 +17,22 @@ TUNABLE = ("model.", "train.")
 _BOUNDS = ("min", "max", "log", "step")
 
 
-def default_space(spec: Spec) -> dict[str, Any]:
-    """Optimizer, learning rate, batch size, l1, l2, dropout, width and depth, in ranges that suit the data."""
+def default_space(spec: Spec, model: Callable[..., Any] | None = None) -> dict[str, Any]:
+    """Optimizer, learning rate, batch size and the model's hyperparameters, in ranges that suit the data.
+
+    Args:
+      spec: of the data.
+      model: only its own hyperparameters are searched, of those that are known here; None: those of any.
+    """
     image = spec.image_shape is not None
+    text = bool(spec.bags) and not (image or spec.num_numeric or spec.vocabulary_sizes)
     batch = 32 if spec.num_train < 2_000 else 64 if image or spec.num_train < 10_000 else 128
-    return {
-        "train.optimizer": ["Adam", "SGD", "Adagrad"],
-        "train.learning_rate": {"min": 3e-4, "max": 3e-2, "log": True},
+    space: dict[str, Any] = {
+        "train.optimizer": ["Adagrad", "Adam", "AdamW"] if text else ["AdamW", "Adam", "SGD", "Adagrad"],
+        # Adagrad's steps only become shorter: it wants to begin with long ones.
+        "train.learning_rate": {"min": 1e-3, "max": 3e-1, "log": True}
+        if text
+        else {"min": 3e-4, "max": 3e-2, "log": True},
         "train.batch_size": [batch, 2 * batch, 4 * batch],
         "model.l1": {"min": 1e-8, "max": 1e-5, "log": True},
         "model.l2": {"min": 1e-7, "max": 1e-3, "log": True},
@@ -29,6 +40,12 @@ def default_space(spec: Spec) -> dict[str, Any]:
         "model.width": [16, 32] if image else [64, 128, 256],
         "model.depth": [1, 2] if image else [1, 2, 3],
     }
+    if spec.edges:
+        space["model.numbers"] = ["plain", "piecewise", "periodic"]
+    if model is None:
+        return {key: values for key, values in space.items() if key != "model.numbers"}
+    known = inspect.signature(model).parameters
+    return {key: values for key, values in space.items() if not key.startswith("model.") or key[6:] in known}
 
 
 def to_hyperparameters(space: dict[str, Any], start: dict[str, Any]) -> keras_tuner.HyperParameters:

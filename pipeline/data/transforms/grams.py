@@ -22,7 +22,7 @@ Unit = Literal["words", "characters"]
 
 # Letters with their accents, and digits; Arrow and TensorFlow both read it by RE2.
 _WORD = r"[\pL\pM\pN]+"
-_BETWEEN_WORDS = r"[^\pL\pM\pN]+"
+BETWEEN_WORDS = r"[^\pL\pM\pN]+"
 _BLANKS = r"\s+"
 _LARGEST = 8
 # Words of so many texts are held as strings at once.
@@ -72,7 +72,7 @@ class Grams:
         missing = tf.reduce_any(stripped[:, tf.newaxis] == tf.constant(MISSING), axis=1)
         lower = tf.strings.lower(tf.where(missing, "", stripped), encoding="utf-8")
         if self.unit == "words":
-            found = tf.strings.split(tf.strings.regex_replace(lower, _BETWEEN_WORDS, " "))
+            found = tf.strings.split(tf.strings.regex_replace(lower, BETWEEN_WORDS, " "))
         else:
             found = tf.strings.unicode_split(tf.strings.regex_replace(lower, _BLANKS, " "), "UTF-8")
         return found[:, : self.most]
@@ -86,7 +86,7 @@ class Grams:
         return tf.strings.ngrams(units, self.sizes, separator=" " if self.unit == "words" else "")
 
 
-def sizes_of(ngrams: int | tuple[int, ...]) -> tuple[int, ...]:
+def sizes_of(ngrams: int | tuple[int, ...], name: str = "ngrams") -> tuple[int, ...]:
     """`n` stands for all sizes from 1 to n, as in Keras' `TextVectorization`.
 
     Raises:
@@ -98,7 +98,7 @@ def sizes_of(ngrams: int | tuple[int, ...]) -> tuple[int, ...]:
     sizes = tuple(range(1, ngrams + 1)) if isinstance(ngrams, int) else tuple(sorted(set(ngrams)))
     if not sizes or not 1 <= sizes[0] <= sizes[-1] <= _LARGEST:
         raise ConfigError(
-            f'"ngrams" is {list(ngrams) if isinstance(ngrams, tuple) else ngrams}.',
+            f'"{name}" is {list(ngrams) if isinstance(ngrams, tuple) else ngrams}.',
             expected=f"a whole number from 1 to {_LARGEST} for all sizes up to it, or a list of such sizes",
         )
     return sizes

@@ -1,0 +1,103 @@
+"""Many networks in one, that share all large weights: BatchEnsemble, in the small form of TabM.
+
+Inside the network the members stand first, [members, rows, width]: then all shared layers are one large matrix product
+over members times rows, and what each member has of its own is a batch of small ones.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class MemberInputs(keras.layers.Layer):
+    """Each member's view of the same row: the row times numbers of its own.
+
+    From Wen, Tran and Ba, "BatchEnsemble: an Alternative Approach to Efficient Ensemble and Lifelong Learning" (ICLR
+    2020); that one such layer before the shared ones is enough, and that its numbers should begin far apart, is TabM's
+    finding ("TabM-mini", cited at `PiecewiseEmbedding`).
+
+    Args:
+      members: of the ensemble.
+      signs: whether the numbers begin as -1 or 1, else normally distributed; signs suit plain columns, of which none
+        must be nearly lost to a member.
+
+    Call with float32 [rows, width]; returns float32 [members, rows, width].
+
+    Example:
+      >>> MemberInputs(3)(keras.ops.ones((5, 2))).shape
+      TensorShape([3, 5, 2])
+    """
+
+    def __init__(self, members: int, signs: bool = False, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.members, self.signs = members, signs
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the numbers."""
+        shape = (self.members, 1, input_shape[-1])
+        normal = keras.initializers.RandomNormal(0.0, 1.0)
+
+        def draw(shape: tuple[int, ...], dtype: object = None) -> keras.KerasTensor:
+            return keras.ops.sign(normal(shape, dtype))
+
+        self.scale = self.add_weight(shape=shape, initializer=draw if self.signs else normal, name="scale")
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """The views of a batch."""
+        return self.scale * x[None]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """[members, rows, width]."""
+        return (self.members, *input_shape)
+
+    def get_config(self) -> dict[str, object]:
+        """Its arguments, for serialization."""
+        return {**super().get_config(), "members": self.members, "signs": self.signs}
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class MemberOutputs(keras.layers.Layer):
+    """A linear layer of its own for each member, and the rows first again.
+
+    Args:
+      units: outputs of each member.
+      kernel_regularizer: of all members' weights.
+
+    Call with float32 [members, rows, width]; returns float32 [rows, members, units].
+
+    Example:
+      >>> MemberOutputs(2)(keras.ops.ones((3, 5, 4))).shape
+      TensorShape([5, 3, 2])
+    """
+
+    def __init__(
+        self, units: int, kernel_regularizer: keras.regularizers.Regularizer | None = None, **kwargs: object
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units, self.kernel_regularizer = units, keras.regularizers.get(kernel_regularizer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights."""
+        members, _, width = input_shape
+        self.kernel = self.add_weight(
+            shape=(members, width, self.units),
+            initializer=keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform"),
+            regularizer=self.kernel_regularizer,
+            name="kernel",
+        )
+        self.bias = self.add_weight(shape=(members, 1, self.units), initializer="zeros", name="bias")
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """The outputs of a batch."""
+        return tf.transpose(tf.matmul(x, self.kernel) + self.bias, [1, 0, 2])
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """[rows, members, units]."""
+        return (input_shape[1], input_shape[0], self.units)
+
+    def get_config(self) -> dict[str, object]:
+        """Its arguments, for serialization."""
+        regularizer = keras.regularizers.serialize(self.kernel_regularizer)
+        return {**super().get_config(), "units": self.units, "kernel_regularizer": regularizer}
