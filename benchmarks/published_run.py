@@ -114,7 +114,8 @@ def run(goal: Goal, source: Path, own: Path, seed: int, short: bool, beside: Boo
     options = [f"seed={seed}", f"source.path={json.dumps(str(source))}"]
     options += [f"train.budget={_SHORT_BUDGET}"] if short else []
     sets = [part for option in options for part in ("--set", option)]
-    command = [sys.executable, "-m", "pipeline", "run", goal.recipe, *sets, "--until", "evaluate", "--quiet", "--json"]
+    command: list[str | Path] = [sys.executable, "-m", "pipeline", "run", goal.recipe, *sets]
+    command += ["--until", "evaluate", "--quiet", "--json"]
     _, _, said = timed(command, own)
     stages = {stage["stage"]: stage for stage in json.loads(said.splitlines()[-1])["stages"]}
     evaluation = _read(stages, "evaluate", "evaluation.json")

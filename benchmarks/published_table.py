@@ -16,6 +16,9 @@ _LEVELS = {"plan": 3, "region": 20, "product": 200, "merchant": 5000}
 _MISSING = {"income": 0.05, "temp": 0.10, "delay": 0.15}
 # HistGradientBoosting takes no column of more categories; rare ones become one.
 _MOST_CATEGORIES = 254
+# The fastest of so many counts: its threads wait for each other, and one neighbor on the machine made a fit of 1.5 s
+# take 60 s.
+_FITS = 3
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Boosted:
 
     Attributes:
       auc: on the test rows.
-      seconds: of `fit` on all other rows.
+      seconds: of `fit` on all other rows, the fastest of three.
     """
 
     auc: float
@@ -64,10 +67,12 @@ def boosted(path: Path, seed: int) -> Boosted:
     model = HistGradientBoostingClassifier(
         early_stopping=True, random_state=seed, categorical_features=range(len(numbers), x.shape[1])
     )
-    started = time.perf_counter()
-    model.fit(x[~is_test], y[~is_test])
-    seconds = time.perf_counter() - started
-    return Boosted(float(roc_auc_score(y[is_test], model.predict_proba(x[is_test])[:, 1])), seconds)
+    seconds = []
+    for _ in range(_FITS):
+        started = time.perf_counter()
+        model.fit(x[~is_test], y[~is_test])
+        seconds.append(time.perf_counter() - started)
+    return Boosted(float(roc_auc_score(y[is_test], model.predict_proba(x[is_test])[:, 1])), min(seconds))
 
 
 def _chunk(number: int) -> pa.Table:

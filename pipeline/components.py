@@ -219,7 +219,7 @@ def resolved(config: Config, spec: Spec) -> Config:
     if config.model.name.lower() == "auto":
         config = config.override({"model": {**config.section("model"), "name": default_model(spec)}})
     written, known = config.section("train"), recipe(config.model.name, spec)
-    chosen = {key: known[key] for key in ("batch_size", "label_smoothing") if written[key] is None}
+    chosen = {key: known[key] for key in ("batch_size", "epochs", "label_smoothing") if written[key] is None}
     own = {key: value for key, value in written["optimizer"].items() if key != "name"}
     is_auto = written["optimizer"]["name"].lower() == "auto"
     if is_auto:

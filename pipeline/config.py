@@ -283,9 +283,9 @@ class Train(Section):
         "cosine", description="Of the learning rate, over all epochs or the whole budget."
     )
     batch_size: int | None = Field(None, ge=1, description="Rows of a step; None: what suits the model and the rows.")
-    epochs: int | None = Field(None, ge=1, description="At most; None: 100, or as many as the budget has time for.")
+    epochs: int | None = Field(None, ge=1, description="At most; None: what suits the model.")
     budget: Annotated[str, AfterValidator(_duration)] | None = Field(
-        None, description='Time for training, e.g. "90s", "5m" or "1h": sizes, epochs and schedule follow it.'
+        None, description='Time for training at most, e.g. "90s", "5m" or "1h": sizes, epochs and schedule follow it.'
     )
     patience: int = Field(16, ge=1, description="Stop after so many epochs without a better validation loss.")
     label_smoothing: float | None = Field(

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.components import kind_of_path, source_of
+from pipeline.components import default_model, kind_of_path, source_of
 from pipeline.config import parse
 from pipeline.data.convert import convert
 from pipeline.data.images import look as look_at
@@ -28,18 +28,29 @@ from pipeline.data.sources.source import Source, folder_of
 from pipeline.data.split.strata import MAX_CLASSES
 from pipeline.data.transforms.target import looks_like_classes
 from pipeline.errors import ConfigError, DataError, RunError
+from pipeline.processor import has_fast_bfloat16
+from pipeline.recipes import recipe
 from pipeline.sniff import sniff
+from pipeline.spec import Bag, Spec, Task
 
 _LABEL_NAMES = (
     "label", "target", "class", "category", "y", "outcome", "income", "species", "diagnosis", "price", "survived"
 )  # fmt: skip
-# Seconds a row and epoch cost on two cores, measured on adult (tables, width 256) and on flowers and digits
-# (images, the default convnet): the budget below is made of them.
-_TABLE_ROW_SECONDS = 25e-6
-_IMAGE_SECONDS, _PIXEL_SECONDS = 150e-6, 0.6e-6
+# What the two searches for a good model may take on two cores: hyperparameters, and the final training.
 _TUNE_SECONDS, _TRAIN_SECONDS = 130.0, 90.0
 # At most; fewer where two epochs of so many would take longer than the search may.
-_TRIALS, _LEAST_EPOCHS = 10, 2
+_TRIALS, _LEAST_EPOCHS, _MOST_EPOCHS = 10, 2, 20
+# Models size themselves so that so many epochs fit into the budget (see `models.table_sizes`, `models.image_sizes`), but
+# an epoch of the largest one of few rows costs less, and one of the smallest of many rows more; seconds a row.
+_EPOCHS_IN_BUDGET = {"tabm": 30, "convnet": 14, "text_bag": 15}
+_ROW_SECONDS = {"tabm": (40e-6, 200e-6), "convnet": (100e-6, 5e-3), "text_bag": (50e-6, 300e-6)}
+_TRAIN_SHARE = 0.7
+_DROPOUT = {"tabm": 0.1, "convnet": 0.1}
+_ABOUT_MODELS = {
+    "tabm": 'an ensemble in one network; plain: "mlp"',
+    "convnet": 'a residual network; or "backbone"',
+    "text_bag": 'sums of n-grams; or "text_conv", "mlp"',
+}
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -200,17 +211,27 @@ def _identifiers(sample: pa.Table, schema: Schema) -> list[str]:
     return found if len(found) < len(schema.features) else []
 
 
-def _budget(look: _Look) -> tuple[int, int, int]:
-    """Trials, epochs of a trial, and of the final training."""
-    if look.image_size:
-        row_seconds = _IMAGE_SECONDS + _PIXEL_SECONDS * look.image_size[0] * look.image_size[1]
-    else:
-        row_seconds = _TABLE_ROW_SECONDS
-    epoch_seconds = max(row_seconds * look.num_rows * 0.7, 0.02)
+def _trials(look: _Look, model: str) -> tuple[int, int]:
+    """Trials, and epochs of a trial, that fit into the time of the search."""
+    low, high = (seconds * look.num_rows * _TRAIN_SHARE for seconds in _ROW_SECONDS[model])
+    epoch_seconds = max(float(np.clip(_TRAIN_SECONDS / _EPOCHS_IN_BUDGET[model], low, high)), 0.02)
     trials = int(np.clip(_TUNE_SECONDS / (_LEAST_EPOCHS * epoch_seconds), 1, _TRIALS))
-    tune = int(np.clip(_TUNE_SECONDS / (trials * epoch_seconds), _LEAST_EPOCHS, 20))
-    train = int(np.clip(_TRAIN_SECONDS / epoch_seconds, 4, 100))
-    return trials, tune, train
+    return trials, int(np.clip(_TUNE_SECONDS / (trials * epoch_seconds), _LEAST_EPOCHS, _MOST_EPOCHS))
+
+
+def _spec(look: _Look) -> Spec:
+    """What a sample tells of what models will be told."""
+    kinds = {feature.kind for feature in look.schema.features if feature.name not in look.identifiers}
+    size = look.image_size
+    return Spec(
+        cast("Task", look.task),
+        {"regression": 1, "binary": 2}.get(look.task, 3),
+        num_numeric=int(bool(kinds & {"numeric", "datetime"})),
+        vocabulary_sizes=(2,) if "categorical" in kinds else (),
+        image_shape=(*size, 3 if look.colour else 1) if size else None,
+        bags=(Bag(2, 1),) if kinds & {"text", "tags"} else (),
+        num_train=round(_TRAIN_SHARE * look.num_rows),
+    )
 
 
 def _findings(look: _Look) -> list[str]:
@@ -228,16 +249,15 @@ def _findings(look: _Look) -> list[str]:
 def _text(look: _Look, path: str, schema_file: str) -> str:
     import jinja2
 
-    trials, tune_epochs, train_epochs = _budget(look)
+    spec = _spec(look)
+    model = default_model(spec)
+    trials, tune_epochs = _trials(look, model)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - it is TOML
     )  # fmt: skip
     environment.filters["toml"] = toml_value
     environment.filters["comment"] = toml_comment
-    image = look.image_size is not None
-    # Long texts and images already have many inputs: one hidden layer less.
-    texts_only = {feature.kind for feature in look.schema.features} == {"text"}
     return environment.get_template("config.toml.j2").render(
         findings=_findings(look),
         source=_source_lines(look, path),
@@ -247,11 +267,13 @@ def _text(look: _Look, path: str, schema_file: str) -> str:
         drop=look.identifiers,
         split_column=look.schema.split,
         image_size=list(look.image_size) if look.image_size else None,
-        image=image,
-        depth=1 if texts_only else 2,
-        learning_rate=0.003 if image else 0.001,
-        batch_size=_batch_size(look),
-        train_epochs=train_epochs,
+        model=model,
+        about_model=_ABOUT_MODELS[model],
+        dropout=_DROPOUT.get(model),
+        image=spec.image_shape is not None,
+        recipe=recipe(model, spec),
+        budget=f"{_TRAIN_SECONDS:.0f}s",
+        precision="bfloat16" if spec.image_shape and has_fast_bfloat16() else "float32",
         tune_epochs=tune_epochs,
         augment=_augment(look),
         trials=trials,
@@ -262,12 +284,6 @@ def _source_lines(look: _Look, path: str) -> list[str]:
     arguments = {"name": look.name, "path": path, **look.arguments}
     written = ", ".join(f"{key} = {toml_value(value)}" for key, value in arguments.items())
     return [f"source = {{ {written} }}  # the path is relative to this file"]
-
-
-def _batch_size(look: _Look) -> int:
-    if look.image_size or look.num_rows < 2_000:
-        return 32 if look.num_rows < 5_000 else 128
-    return 128 if look.num_rows < 30_000 else 256
 
 
 def _augment(look: _Look) -> str:

@@ -129,5 +129,7 @@ def toml_value(value: Any) -> str:
     """
     if isinstance(value, list):
         return f"[{', '.join(toml_value(item) for item in value)}]"
+    if isinstance(value, dict):  # of keys that need no quotes
+        return f"{{ {', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())} }}"
     # JSON's text is TOML's, but for DEL, which TOML wants escaped, and for halves of surrogate pairs, which it forbids.
     return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

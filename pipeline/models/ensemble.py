@@ -58,6 +58,36 @@ class MemberInputs(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
+class MemberDropout(keras.layers.Dropout):
+    """Dropout that draws random numbers for one member, and gives each other member those of another row.
+
+    Every unit of every row of every member is dropped with the same probability, and no member drops for a row what
+    another one drops for it; only the mask of row 3 in one member is that of row 7 in another. Of an ensemble of 32
+    members, plain dropout spent half of a training step on drawing random numbers.
+
+    Args:
+      rate: part of the units that are dropped.
+
+    Call with float32 [members, rows, width]; returns the same shape.
+
+    Example:
+      >>> dropped = MemberDropout(0.5)(keras.ops.ones((4, 8, 3)), training=True)
+      >>> sorted(set(dropped.numpy().ravel().tolist()))
+      [0.0, 2.0]
+    """
+
+    def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Drops while training, else nothing."""
+        if not training or self.rate == 0:
+            return inputs
+        members, (rows, width) = inputs.shape[0], tf.unstack(tf.shape(inputs)[1:])
+        kept = keras.random.uniform((rows, width), seed=self.seed_generator) >= self.rate
+        mask = tf.cast(kept, inputs.dtype) * tf.cast(1 / (1 - self.rate), inputs.dtype)
+        shift = tf.range(members) * rows // members
+        return inputs * tf.gather(mask, (tf.range(rows) + shift[:, tf.newaxis]) % rows)
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
 class MemberOutputs(keras.layers.Layer):
     """A linear layer of its own for each member, and the rows first again.
 

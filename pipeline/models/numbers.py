@@ -116,9 +116,11 @@ class PiecewiseEmbedding(_Embedding):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights; those of the bins are 0, so that every curve begins as a line."""
         shape = (self.num_embedded, self.width)
-        line = keras.initializers.RandomUniform(-1.0, 1.0)
-        self.slope = self.add_weight(shape=shape, initializer=line, name="slope")
-        self.bias = self.add_weight(shape=shape, initializer=line, name="bias")
+        # An initializer of its own for each: one that is asked twice gives the same numbers again.
+        self.slope, self.bias = (
+            self.add_weight(shape=shape, initializer=keras.initializers.RandomUniform(-1.0, 1.0), name=name)
+            for name in ("slope", "bias")
+        )
         bins = (self.num_embedded, self.num_bins, self.width)
         self.bins = self.add_weight(shape=bins, initializer="zeros", name="bins")
 
@@ -176,10 +178,12 @@ class PeriodicEmbedding(_Embedding):
             shape=waves, initializer=keras.initializers.RandomNormal(0.0, self.scale), name="waves"
         )
         bound = 1 / math.sqrt(2 * self.frequencies)
-        uniform = keras.initializers.RandomUniform(-bound, bound)
-        shape = (self.num_embedded, 2 * self.frequencies, self.width)
-        self.kernel = self.add_weight(shape=shape, initializer=uniform, name="kernel")
-        self.bias = self.add_weight(shape=(self.num_embedded, self.width), initializer=uniform, name="bias")
+        shapes = {"kernel": (self.num_embedded, 2 * self.frequencies, self.width)}
+        shapes["bias"] = (self.num_embedded, self.width)
+        self.kernel, self.bias = (
+            self.add_weight(shape=shape, initializer=keras.initializers.RandomUniform(-bound, bound), name=name)
+            for name, shape in shapes.items()
+        )
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Embeds a batch."""

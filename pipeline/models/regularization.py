@@ -84,12 +84,17 @@ def dropout(x: keras.KerasTensor, rate: float, *, spatial: bool = False) -> kera
     Raises:
       ConfigError: the rate is not in [0, 1).
     """
-    if not 0 <= rate < 1:
-        raise ConfigError(f'"model.dropout" is {rate}.', expected="0 or more and below 1")
+    check_rate(rate)
     if rate == 0:
         return x
     whole = keras.layers.SpatialDropout1D if len(x.shape) == 3 else keras.layers.SpatialDropout2D
     return (whole(rate) if spatial else keras.layers.Dropout(rate))(x)
+
+
+def check_rate(rate: float) -> None:
+    """Refuses a rate of dropout that is not in [0, 1), by a ConfigError."""
+    if not 0 <= rate < 1:
+        raise ConfigError(f'"model.dropout" is {rate}.', expected="0 or more and below 1")
 
 
 def _number(name: str, penalty: Penalty, kind: Kind) -> float:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import keras
 
 from pipeline.models.embeddings import NUMBER_WIDTH, Numbers, embed_all, inputs
-from pipeline.models.ensemble import MemberInputs, MemberOutputs
-from pipeline.models.regularization import Penalty, kernel
-from pipeline.models.regularization import dropout as drop
+from pipeline.models.ensemble import MemberDropout, MemberInputs, MemberOutputs
+from pipeline.models.regularization import Penalty, check_rate, kernel
 from pipeline.models.table_sizes import check_sizes, members_of
 from pipeline.spec import Spec
 
@@ -52,6 +51,7 @@ def tabm(
       >>> tabm(Spec("binary", 2, num_numeric=3), members=4, width=8).output_shape
       (None, 4, 1)
     """
+    check_rate(dropout)
     check_sizes(members=members, width=width, depth=depth)
     features = inputs(spec)
     x = embed_all(features, spec, numbers=numbers, width=embedding_width)
@@ -65,6 +65,6 @@ def tabm(
             kernel_regularizer=kernel(l1, l2, "hidden", proximal),
             name=f"hidden_{layer}",
         )(x)
-        x = drop(x, dropout)
+        x = MemberDropout(dropout)(x) if dropout else x
     output = MemberOutputs(spec.num_outputs, kernel(l1, l2, "output", proximal), name="output")(x)
     return keras.Model(features, output, name="tabm")

@@ -2,7 +2,7 @@
 
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.fit import fit
-from pipeline.training.optimizers import SGD, Adagrad, Adam
+from pipeline.training.optimizers import SGD, Adagrad, Adam, AdamW
 from pipeline.training.space import default_space, to_hyperparameters
 from pipeline.training.state import History
 from pipeline.training.tune import Trial, best, tune
@@ -11,6 +11,7 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
+    "AdamW",
     "Checkpoints",
     "History",
     "Trial",
