@@ -48,7 +48,7 @@ def _fit(store: Any, done: Callable[[], None]) -> None:
 
     train = data.make_train(store, batch_size=BATCH, seed=7, epochs=_EPOCHS)
     validation = data.make_eval(store).take(1)
-    model = models.mlp(store.spec, width=_WIDTH, depth=2, dropout=0.0, piecewise=False)
+    model = models.mlp(store.spec, width=_WIDTH, depth=2, dropout=0.0)
     training.fit(
         model, train, validation, spec=store.spec, optimizer=training.Adam(_RATE), epochs=_EPOCHS,
         on_epoch=lambda history: done(),

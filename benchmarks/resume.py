@@ -55,7 +55,7 @@ def train(
     from pipeline.models import mlp
 
     keras.utils.set_random_seed(0)
-    model = mlp(store.spec, width=64, depth=2, dropout=0.0, piecewise=False)
+    model = mlp(store.spec, width=64, depth=2, dropout=0.0)
     batches = make_train(store, batch_size=BATCH_SIZE, seed=0, epochs=epochs)
     optimizer = training.Adam(1e-3)
     training.fit(

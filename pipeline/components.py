@@ -217,7 +217,7 @@ def resolved(config: Config, spec: Spec) -> Config:
     The recipe's learning rate goes with its optimizer; an optimizer that a person named has its own.
     """
     if config.model.name.lower() == "auto":
-        config = config.override({"model": {**config.section("model"), "name": default_model(spec)}})
+        config = config.override({"model": {**config.model.model_dump(), "name": default_model(spec)}})
     written, known = config.section("train"), recipe(config.model.name, spec)
     chosen = {key: known[key] for key in ("batch_size", "epochs", "label_smoothing") if written[key] is None}
     own = {key: value for key, value in written["optimizer"].items() if key != "name"}

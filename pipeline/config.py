@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -36,8 +35,11 @@ from pydantic import (
 
 from pipeline.config_errors import explain
 from pipeline.errors import ConfigError, did_you_mean
+from pipeline.hashing import FileHashes
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+# Of weights that configs name: each is read once by a process, unless it changes.
+_hashes = FileHashes()
 
 
 class Section(BaseModel):
@@ -269,8 +271,8 @@ def seconds_of(duration: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _duration(value: str) -> str:
-    seconds_of(value)  # or it is none
+def _duration(value: Any) -> Any:
+    seconds_of(str(value))  # or it is none
     return value
 
 
@@ -284,7 +286,7 @@ class Train(Section):
     )
     batch_size: int | None = Field(None, ge=1, description="Rows of a step; None: what suits the model and the rows.")
     epochs: int | None = Field(None, ge=1, description="At most; None: what suits the model.")
-    budget: Annotated[str, AfterValidator(_duration)] | None = Field(
+    budget: Annotated[str, BeforeValidator(_duration)] | None = Field(
         None, description='Time for training at most, e.g. "90s", "5m" or "1h": sizes, epochs and schedule follow it.'
     )
     patience: int = Field(16, ge=1, description="Stop after so many epochs without a better validation loss.")
@@ -377,7 +379,7 @@ class Config(Section):
     export: Export = Export()
 
     def section(self, name: str) -> Any:
-        """The JSON form of one key (`"train"`, `"split.column"`), for fingerprints; a source's without its path."""
+        """The JSON form of a key (`"train"`, `"split.column"`) for fingerprints: a file by its content."""
         name, _, key = name.partition(".")
         value = self.model_dump(mode="json", include={name})[name]
         if key:
@@ -386,6 +388,8 @@ class Config(Section):
             value = {key: item for key, item in value.items() if key != "path"}
         if name == "schema_file" and value is not None:  # what it says counts, not where it lies
             return _content_hash(Path(value))
+        if name == "model" and "weights" in value:  # of a backbone, likewise
+            return {**value, "weights": _content_of(value["weights"])}
         return value
 
     def override(self, overrides: dict[str, Any]) -> Config:
@@ -466,6 +470,14 @@ def _content_hash(path: Path) -> str:
         return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
     except OSError:
         return "missing"  # whoever reads it says so
+
+
+def _content_of(value: Any) -> Any:
+    """A hash of the file that a value names; of a value that names none, the value itself."""
+    try:
+        return _hashes.of(Path(value)) if isinstance(value, str) else value
+    except (OSError, ValueError):  # another meaning of the word, or whoever reads it says so
+        return value
 
 
 def _read(path: Path) -> str:

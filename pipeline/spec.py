@@ -15,10 +15,12 @@ class Bag:
     Attributes:
       size: the number of indices, that of padding included.
       slots: places of a row.
+      ordered: whether they come as words come in a text, so that neighbors are neighbors.
     """
 
     size: int
     slots: int
+    ordered: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ _LABEL_NAMES = (
 _TUNE_SECONDS, _TRAIN_SECONDS = 130.0, 90.0
 # At most; fewer where two epochs of so many would take longer than the search may.
 _TRIALS, _LEAST_EPOCHS, _MOST_EPOCHS = 10, 2, 20
-# Models size themselves so that so many epochs fit into the budget (see `models.table_sizes`, `models.image_sizes`), but
-# an epoch of the largest one of few rows costs less, and one of the smallest of many rows more; seconds a row.
+# Models size themselves so that so many epochs fit into the budget (see `models.table_sizes`, `models.image_sizes`);
+# but an epoch of the largest one of few rows costs less, and one of the smallest of many rows more: seconds a row.
 _EPOCHS_IN_BUDGET = {"tabm": 30, "convnet": 14, "text_bag": 15}
 _ROW_SECONDS = {"tabm": (40e-6, 200e-6), "convnet": (100e-6, 5e-3), "text_bag": (50e-6, 300e-6)}
 _TRAIN_SHARE = 0.7

@@ -22,6 +22,8 @@ SMALL = [
     "train.learning_rate=0.01",
     "model.width=16",
 ]
+# The same of a table, whose default model is an ensemble.
+SMALL_TABLE = [*SMALL, "model.members=2", "model.depth=1"]
 
 
 def sets(*overrides: str) -> list[str]:

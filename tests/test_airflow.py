@@ -68,7 +68,7 @@ def test_a_failing_stage_fails_the_run(airflow: Path, tmp_path: Path) -> None:
 
 
 def _cut_short(config: str) -> str:
-    for key, value in (("trials", 1), ("epochs", 1)):
+    for key, value in (("trials", 1), ("epochs", 1), ("width", 4)):
         config, found = re.subn(rf"^{key} = \d+", f"{key} = {value}", config, flags=re.MULTILINE)
         assert found, f"configs/digits.toml sets no {key}"
     return config

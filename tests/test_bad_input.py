@@ -232,8 +232,27 @@ def test_trials_that_all_fail_stop_the_run_with_the_first_error(tmp_path: Path) 
     assert "The loss became" in error
 
 
-def test_a_hyperparameter_that_keras_refuses_is_a_config_error(tmp_path: Path) -> None:
+NET = """
+import keras
+
+def net(spec, *, width: int = 8):
+    numbers = keras.Input((spec.num_numeric,), name="numeric")
+    return keras.Model({"numeric": numbers}, keras.layers.Dense(spec.num_outputs)(keras.layers.Dense(width)(numbers)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("tabm", ['"model.width" is 0', "1 or more"]),
+        ("nets:net", ['"model": net refuses', "width", "0"]),  # what Keras says of it
+    ],
+)
+def test_a_hyperparameter_that_makes_no_model_is_a_config_error(tmp_path: Path, model: str, parts: list[str]) -> None:
     table(tmp_path, GOOD)
-    code, error = refused(tmp_path, "run", "c.toml", *sets("tune.trials=0", "model.width=0"))
+    (tmp_path / "nets.py").write_text(NET)
+    code, error = refused(
+        tmp_path, "run", "c.toml", *sets("tune.trials=0", f'model={{name="{model}"}}', "model.width=0")
+    )
     assert code == 2
-    assert '"model": mlp refuses' in error
+    assert all(part in error for part in parts), error

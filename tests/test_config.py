@@ -453,6 +453,30 @@ def test_other_content_changes_every_stage_and_another_path_none() -> None:
     assert fingerprints(shortest().override({"source.path": "/elsewhere/rows.csv"}), "content") == before
 
 
+def test_other_weights_of_a_backbone_change_the_stages_from_tune_on_and_another_place_none(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.weights.h5", tmp_path / "second.weights.h5"
+    first.write_bytes(b"weights")
+    second.write_bytes(b"weights")
+
+    def found(path: Path) -> dict[str, str]:
+        return fingerprints(shortest().override({"model": {"name": "backbone", "weights": str(path)}}), "content")
+
+    before = found(first)
+    assert found(second) == before
+    first.write_bytes(b"weights, trained on")
+    after = found(first)
+    assert {stage for stage in before if before[stage] != after[stage]} == stages_after("model")
+    first.unlink()
+    assert found(first)["train"] not in (before["train"], after["train"])
+
+
+def test_weights_of_a_model_of_ones_own_may_be_no_file(tmp_path: Path) -> None:
+    values = ["uniform", "distance", str(tmp_path), "a\0b", 3, None, [1.0, 2.0]]
+    made = [shortest().override({"model.weights": value}) for value in values]
+    assert [config.section("model")["weights"] for config in made] == values
+    assert len({fingerprints(config, "content")["train"] for config in made}) == len(values)
+
+
 def test_the_plan_needs_only_what_comes_before() -> None:
     names = [stage.name for stage in PLAN]
     for place, stage in enumerate(PLAN):

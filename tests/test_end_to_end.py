@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.plan import PLAN
-from tests.helpers import SMALL, cli, last_json, mixed_rows, ok, sets, write_csv
+from tests.helpers import SMALL_TABLE, cli, last_json, mixed_rows, ok, sets, write_csv
 
 STAGES = [stage.name for stage in PLAN]
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("table")
     write_csv(folder / "mixed.csv", mixed_rows())
     ok(cli(folder, "init", "mixed.csv", "--label", "income"))
-    done = cli(folder, "run", "configs/mixed.toml", "--json", *sets(*SMALL))
+    done = cli(folder, "run", "configs/mixed.toml", "--json", *sets(*SMALL_TABLE))
     (folder / "first.json").write_text(json.dumps(last_json(done)))
     return folder
 
@@ -57,7 +57,7 @@ def test_a_second_run_does_nothing_and_loads_no_tensorflow(folder: Path, first: 
         "loaded = {'tensorflow', 'keras', 'sklearn', 'keras_tuner'} & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
-    command = [sys.executable, "-c", code, "run", "configs/mixed.toml", "--json", *sets(*SMALL)]
+    command = [sys.executable, "-c", code, "run", "configs/mixed.toml", "--json", *sets(*SMALL_TABLE)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     again = last_json(done)
     assert all(stage["skipped"] for stage in again["stages"])
@@ -84,7 +84,7 @@ def test_stage_names_of_the_command_line_are_those_of_the_plan() -> None:
 
 def test_status_tells_done_stale_and_missing(folder: Path) -> None:
     def states(*overrides: str) -> list[str]:
-        found = last_json(cli(folder, "status", "configs/mixed.toml", "--json", *sets(*SMALL, *overrides)))
+        found = last_json(cli(folder, "status", "configs/mixed.toml", "--json", *sets(*SMALL_TABLE, *overrides)))
         return [stage["state"] for stage in found["stages"]]
 
     assert states() == ["done"] * 7
@@ -95,7 +95,7 @@ def test_status_tells_done_stale_and_missing(folder: Path) -> None:
 
 def test_another_key_runs_again_only_what_it_changes(folder: Path) -> None:
     done = cli(
-        folder, "run", "configs/mixed.toml", "--json", "--until", "prepare", *sets(*SMALL, "prepare.min_count=3")
+        folder, "run", "configs/mixed.toml", "--json", "--until", "prepare", *sets(*SMALL_TABLE, "prepare.min_count=3")
     )
     assert [stage["skipped"] for stage in last_json(done)["stages"]] == [True, True, False]
 
@@ -111,9 +111,9 @@ def test_a_stage_alone_says_what_it_lacks(folder: Path) -> None:
 
 
 def test_a_deleted_saved_model_is_published_again(folder: Path) -> None:
-    ok(cli(folder, "run", "configs/mixed.toml", "--quiet", *sets(*SMALL, 'export.directory="elsewhere"')))
+    ok(cli(folder, "run", "configs/mixed.toml", "--quiet", *sets(*SMALL_TABLE, 'export.directory="elsewhere"')))
     (folder / "elsewhere" / "mixed" / "1").rename(folder / "gone")
-    done = cli(folder, "run", "configs/mixed.toml", "--json", *sets(*SMALL, 'export.directory="elsewhere"'))
+    done = cli(folder, "run", "configs/mixed.toml", "--json", *sets(*SMALL_TABLE, 'export.directory="elsewhere"'))
     assert [stage["skipped"] for stage in last_json(done)["stages"]] == [True] * 6 + [False]
     assert (folder / "elsewhere" / "mixed" / "1" / "saved_model.pb").exists()
 

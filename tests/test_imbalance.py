@@ -28,7 +28,7 @@ from pipeline.export.predict import predict
 from pipeline.progress import silent
 from pipeline.runner import run
 from pipeline.spec import Spec
-from tests.helpers import SMALL, write_csv
+from tests.helpers import SMALL, SMALL_TABLE, write_csv
 
 LARGE = Budget(max_fraction=1.0, max_class_fraction=1.0)
 
@@ -236,7 +236,7 @@ def recalls(splits: data.Splits, *, weighed: bool = False, **options: Any) -> tu
     """Of the common and of the rare class, on test."""
     train = splits.train if weighed else _without_weights(splits.train)
     keras.utils.set_random_seed(1)
-    model = models.mlp(splits.spec, units=(), piecewise=False, dropout=0.0)
+    model = models.mlp(splits.spec, units=(), dropout=0.0)
     batches = data.make_train(train, batch_size=64, seed=1, epochs=15, **options)
     training.fit(model, batches, data.make_eval(splits.validation), optimizer=training.Adam(0.02), epochs=15)
     (common, missed), (wrong, rare) = evaluation.evaluate(model, data.make_eval(splits.test)).confusion
@@ -347,7 +347,7 @@ def test_a_run_weighs_rows_and_classes_and_its_model_asks_for_neither(tmp_path: 
         '[tune.space]\n"train.class_weight" = ["balanced", { rare = 4.0 }]\n'
         '"train.resample" = ["none", "balanced"]\n'
     )
-    result = run(load_config(config_of(tmp_path, text), SMALL), silent())
+    result = run(load_config(config_of(tmp_path, text), SMALL_TABLE), silent())
     folders = {done.stage: done.directory for done in result.stages}
     trials = json.loads((folders["tune"] / "trials.json").read_text())
     assert len(trials) == 2

@@ -18,8 +18,9 @@ from tests.helpers import cli, last_json, sets
 
 ROOT = Path(__file__).parents[1]
 KILLS = 10
-# Of the main job as it stands, only shorter: every stage, with tuning, augmentation and export.
-SHORT = ["tune.trials=2", "tune.epochs=2", "train.epochs=3"]
+# Of the main job, only shorter and smaller: every stage, with tuning, augmentation and export.
+SHORT = ["tune.trials=2", "tune.epochs=2", "train.epochs=3", "model.width=4"]
+SHORT += ['tune.space={"model.dropout" = [0.1, 0.2]}']
 
 
 def command(*extra: str) -> list[str]:

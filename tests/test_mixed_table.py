@@ -119,7 +119,7 @@ def train(model: keras.Model, spec: Spec, features: dict[str, np.ndarray], label
     return [losses[0], losses[-1]]
 
 
-@pytest.fixture(scope="module", params=["mlp", "tabm", "convnet", "text_bag"])
+@pytest.fixture(scope="module", params=["tabm", "convnet", "text_bag"])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A trained model of each kind, with all that was made on the way to its SavedModel."""
     batch = stored_rows()

@@ -28,7 +28,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "multiclass": {"task": "multiclass", "num_classes": 3},
     "regression": {"task": "regression", "num_classes": 1},
 }
-BAGS = {"bags": (Bag(5, 3), Bag(40, 7))}
+BAGS = {"bags": (Bag(5, 3), Bag(40, 7, ordered=True))}
 NUMERIC = {"num_numeric": 3, "edges": ((-2.0, 0.0, 2.0), ()), "num_train": ROWS}
 PARTS: dict[str, dict[str, Any]] = {
     "numeric": NUMERIC,
@@ -277,6 +277,11 @@ def test_a_model_is_a_function_of_a_spec_and_keywords_with_defaults(name: str) -
 def test_a_convnet_needs_an_image() -> None:
     with pytest.raises(ConfigError, match="no image"):
         models.convnet(Spec("binary", 2, num_numeric=1))
+
+
+def test_a_convolution_over_words_needs_words_in_their_order() -> None:
+    with pytest.raises(ConfigError, match='prepare.defaults.text = "Tokenize"'):
+        models.text_conv(Spec("binary", 2, bags=(Bag(5, 3),)))
 
 
 def test_a_number_comes_plain_piecewise_or_periodic() -> None:

@@ -96,7 +96,7 @@ def feed_of(config: Config) -> Any:
 
 
 def test_a_quick_feed_does_not_starve_the_model(folder: Path) -> None:
-    found = inspection.profile(config_of(folder), silent(), seconds=SECONDS)
+    found = inspection.profile(config_of(folder, "model.width = 1024"), silent(), seconds=SECONDS)
 
     assert found.feed > found.model
     assert not found.starves

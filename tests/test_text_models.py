@@ -34,7 +34,7 @@ ROWS = 12
 @st.composite
 def specs(draw: st.DrawFn) -> Spec:
     """Any number of bags, with or without other columns."""
-    bags = draw(st.lists(st.builds(Bag, st.integers(2, 30), st.integers(1, 9)), min_size=1, max_size=3))
+    bags = draw(st.lists(st.builds(Bag, st.integers(2, 30), st.integers(1, 9), st.just(True)), min_size=1, max_size=3))
     tasks: list[tuple[Task, int]] = [("binary", 2), ("multiclass", 4), ("regression", 1)]
     task, classes = draw(st.sampled_from(tasks))
     has_numbers = draw(st.booleans())
@@ -108,7 +108,7 @@ def test_a_step_lowers_the_loss(make: Model, spec: Spec) -> None:
 
 @pytest.mark.parametrize("make", MODELS)
 def test_a_model_is_saved_loaded_and_served(make: Model, tmp_path: Path) -> None:
-    spec = Spec("multiclass", 3, num_numeric=1, bags=(Bag(50, 6), Bag(9, 2)))
+    spec = Spec("multiclass", 3, num_numeric=1, bags=(Bag(50, 6, ordered=True), Bag(9, 2, ordered=True)))
     model, features = seeded(make, spec, width=4, l2={"embedding": 0.1}), features_of(spec)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -122,7 +122,7 @@ def test_a_model_is_saved_loaded_and_served(make: Model, tmp_path: Path) -> None
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("graph", [False, True])
 def test_gradients_of_vectors_are_those_of_the_batch_each_once(make: Model, graph: bool) -> None:
-    spec = Spec("binary", 2, bags=(Bag(1000, 6),))
+    spec = Spec("binary", 2, bags=(Bag(1000, 6, ordered=True),))
     model = seeded(make, spec, width=4, word_dropout=0.0)
     features = {"bags": tf.constant([[7, 7, 990, 0, 0, 0], [7, 3, 0, 0, 0, 0]])}
 
@@ -177,7 +177,7 @@ def test_dropped_indices_leave_the_others_at_full_size(rate: float) -> None:
 
 @pytest.mark.parametrize("make", MODELS)
 def test_a_penalty_on_vectors_sees_those_of_the_batch_where_a_table_names_them(make: Model) -> None:
-    spec, features = Spec("binary", 2, bags=(Bag(1000, 3),)), {"bags": tf.constant([[7, 7, 990]])}
+    spec, features = Spec("binary", 2, bags=(Bag(1000, 3, ordered=True),)), {"bags": tf.constant([[7, 7, 990]])}
     model = seeded(make, spec, width=4, word_dropout=0.0, l2={"embedding": 0.5})
     model(features, training=True)
     vectors = model.trainable_variables[0].numpy()[[7, 990]]
@@ -195,7 +195,7 @@ def gradients_of_losses(model: keras.Model, features: dict[str, tf.Tensor]) -> A
 
 
 def test_a_convolution_knows_the_order_of_words_and_a_bag_does_not() -> None:
-    spec = Spec("binary", 2, bags=(Bag(9, 4),))
+    spec = Spec("binary", 2, bags=(Bag(9, 4, ordered=True),))
     bag, convolution = (seeded(make, spec, width=8) for make in MODELS)
     there, back = ({"bags": tf.constant([row])} for row in ([1, 2, 3, 0], [3, 2, 1, 0]))
     np.testing.assert_allclose(bag(there), bag(back), atol=1e-6)
@@ -204,7 +204,7 @@ def test_a_convolution_knows_the_order_of_words_and_a_bag_does_not() -> None:
 
 
 def test_sizes_follow_the_outputs_and_the_budget() -> None:
-    spec = Spec("multiclass", 77, bags=(Bag(2**16, 200),), num_train=1_000_000)
+    spec = Spec("multiclass", 77, bags=(Bag(2**16, 200, ordered=True),), num_train=1_000_000)
     assert [layer.width for layer in text_bag(spec).layers if isinstance(layer, EmbeddingBag)] == [bag_width(spec)]
     widths = [bag_width(Spec(**{**spec.__dict__, "budget_seconds": budget})) for budget in (None, 1e5, 300.0, 1.0)]
     assert widths == sorted(widths, reverse=True)
@@ -224,7 +224,7 @@ def dense_of(model: keras.Model) -> list[str]:
 )
 def test_bad_arguments_are_refused_by_name(make: Model, bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f'"model.{next(iter(bad))}"'):
-        make(Spec("binary", 2, bags=(Bag(9, 4),)), **bad)
+        make(Spec("binary", 2, bags=(Bag(9, 4, ordered=True),)), **bad)
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -235,7 +235,7 @@ def test_a_model_for_text_needs_one(make: Model) -> None:
 
 def test_filters_need_a_size() -> None:
     with pytest.raises(ConfigError, match="sizes"):
-        text_conv(Spec("binary", 2, bags=(Bag(9, 4),)), sizes=())
+        text_conv(Spec("binary", 2, bags=(Bag(9, 4, ordered=True),)), sizes=())
 
 
 def questions(num_rows: int, seed: int) -> tuple[pa.Array, np.ndarray]:

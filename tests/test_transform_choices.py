@@ -148,7 +148,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def documented(language: str) -> str:
     """The code of the page on transforms of one's own: what it tells people is what is tested here."""
     page = (DOCS / "extend.md").read_text(encoding="utf-8")
-    section = page[page.index("### A transform") : page.index("## In the package")]
+    section = page[page.index("### A transform") : page.index("### An optimizer")]
     (block,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     return block
 

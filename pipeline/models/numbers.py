@@ -178,7 +178,7 @@ class PeriodicEmbedding(_Embedding):
             shape=waves, initializer=keras.initializers.RandomNormal(0.0, self.scale), name="waves"
         )
         bound = 1 / math.sqrt(2 * self.frequencies)
-        shapes = {"kernel": (self.num_embedded, 2 * self.frequencies, self.width)}
+        shapes: dict[str, tuple[int, ...]] = {"kernel": (self.num_embedded, 2 * self.frequencies, self.width)}
         shapes["bias"] = (self.num_embedded, self.width)
         self.kernel, self.bias = (
             self.add_weight(shape=shape, initializer=keras.initializers.RandomUniform(-bound, bound), name=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from pipeline.errors import ConfigError
 from pipeline.models.bags import split_bags
 from pipeline.models.embeddings import inputs
 from pipeline.models.regularization import Penalty, kernel
@@ -92,8 +93,7 @@ def text_conv(
     """Convolutions over the words of a text, of each the strongest answer, the other columns beside them.
 
     From Kim, "Convolutional Neural Networks for Sentence Classification" (EMNLP 2014). It reads neighbors in `bags` as
-    neighbors in the text: of `Tokenize(ngrams=1)` they are. The slots of `HashedText` and of tags are in no order that
-    tells something; nothing in the data says so, and the model then trains, but knows less than `text_bag`.
+    neighbors in the text: of `Tokenize(ngrams=1)` they are, of `HashedText` and of tags they are not.
 
     Args:
       spec: what the data look like; it must have a bag.
@@ -109,14 +109,15 @@ def text_conv(
       An uncompiled model from features (see `Spec`) to logits, float32 [rows, spec.num_outputs].
 
     Raises:
-      ConfigError: the data have no text, or an argument is out of range.
+      ConfigError: the data have no text whose words are in order, or an argument is out of range.
 
     Example:
       >>> from pipeline.spec import Bag
-      >>> text_conv(Spec("binary", 2, bags=(Bag(size=99, slots=40),)), width=8).output_shape
+      >>> text_conv(Spec("binary", 2, bags=(Bag(size=99, slots=40, ordered=True),)), width=8).output_shape
       (None, 1)
     """
     check_text(spec, "text_conv")
+    _check_order(spec)
     check_sizes(width=width, depth=depth, word_dropout=word_dropout, sizes=min(sizes, default=0))
     features, width = inputs(spec), width or _WIDTH
     penalty, parts = embedding_penalty(l1, l2), []
@@ -138,3 +139,12 @@ def _strongest(
         filters, size, padding="same", activation="relu", kernel_initializer="he_normal", kernel_regularizer=penalty
     )
     return keras.layers.GlobalMaxPooling1D()(convolution(vectors))
+
+
+def _check_order(spec: Spec) -> None:
+    if not any(bag.ordered for bag in spec.bags):
+        raise ConfigError(
+            '"model.name" is text_conv, which reads words in their order, but the texts are bags of n-grams.',
+            expected="a text prepared word by word",
+            fix='Set prepare.defaults.text = "Tokenize", or model.name = "text_bag".',
+        )

@@ -58,7 +58,7 @@ class HashedText:
       >>> learner = HashedText(buckets=1000).learner()
       >>> learner.add(pa.array(["Where is it?", None]))
       >>> HashedText(buckets=1000).fit(learner).bag  # 3 words, 2 pairs, 4 + 1 + 1 runs of characters
-      Bag(size=1000, slots=11)
+      Bag(size=1000, slots=11, ordered=False)
     """
 
     unit: Unit = "words"

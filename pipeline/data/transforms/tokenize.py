@@ -90,7 +90,7 @@ class FittedTokenize:
     @property
     def bag(self) -> Bag:
         """Its size and its slots."""
-        return Bag(FIRST_INDEX + len(self.tokens), self._grams.slots)
+        return Bag(FIRST_INDEX + len(self.tokens), self._grams.slots, ordered=self.ngrams == (1,))
 
     def __call__(self, column: pa.Array) -> np.ndarray:
         """Encodes a column of text (null where missing): int32 [rows, slots]."""
