@@ -97,6 +97,6 @@ def _losses(path: Path, tables: list[Table], values: Sequence[float], what: str)
         for column in ("train loss", "validation loss"):
             axis.plot(values, table.column(column), "o-", label=column)
         axis.fill_between(values, table.column("train loss"), table.column("validation loss"), alpha=0.15)
-        axis.set(title=f"{table.problem}, {table.part.removeprefix('dropout, ')}", xlabel=what, ylim=(0, None))
+        axis.set(title=f"{table.problem}, {table.part.removeprefix('dropout, ')}", xlabel=what)
         axis.legend(fontsize=8)
     save(figure, path)

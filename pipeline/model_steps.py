@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def train_once(
     on_epoch: Any = None,
     checkpoint: Any = None,
     budget: float | None = None,
+    started: float | None = None,
 ) -> tuple[Any, Any]:
     """One training of a config: the same for a trial and for the final model, which alone has checkpoints and a budget.
 
@@ -73,6 +75,7 @@ def train_once(
       config, spec: what is trained.
       on_epoch, checkpoint: see `pipeline.training.fit`.
       budget: seconds; None: only epochs and patience end it. The model is sized by the config's budget all the same.
+      started: when the budget began, by `time.perf_counter`; None: with the first step.
     """
     import keras
 
@@ -94,6 +97,7 @@ def train_once(
         optimizer=optimizer_of(config),
         epochs=config.train.max_epochs,
         budget=budget,
+        spent=0.0 if started is None else time.perf_counter() - started,
         patience=config.train.patience,
         label_smoothing=config.train.label_smoothing or 0.0,
         ema=config.train.ema,

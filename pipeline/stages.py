@@ -202,8 +202,10 @@ def tune(context: Context) -> dict[str, Any]:
 
 def train(context: Context) -> dict[str, Any]:
     """Stores of train and validation, best.json -> model.weights.h5, config.json, history.json."""
+    import time
     from dataclasses import asdict
 
+    started = time.perf_counter()
     import_tensorflow()
     spec = spec_of(context)
     config = resolved(context.config.override(read_json(context.inputs["tune"] / "best.json")), spec)
@@ -217,7 +219,7 @@ def train(context: Context) -> dict[str, Any]:
             advance(done - shown, f"loss {history.loss[-1]:.4f}  validation {history.val_loss[-1]:.4f}")
             shown = done
 
-        model, history = train_once(context, config, spec, on_epoch, checkpoints_of(context, "train"), budget)
+        model, history = train_once(context, config, spec, on_epoch, checkpoints_of(context, "train"), budget, started)
     model.save_weights(context.out / "model.weights.h5")
     used = {"epochs": history.epochs, "steps": history.steps, "seconds": round(history.seconds, 2)}
     write_json(

@@ -21,9 +21,10 @@ SMALL = [
     "train.batch_size=32",
     "train.learning_rate=0.01",
     "model.width=16",
+    "model.depth=1",
 ]
 # The same of a table, whose default model is an ensemble.
-SMALL_TABLE = [*SMALL, "model.members=2", "model.depth=1"]
+SMALL_TABLE = [*SMALL, "model.members=2"]
 
 
 def sets(*overrides: str) -> list[str]:

@@ -254,3 +254,11 @@ def test_without_a_limit_the_clock_only_counts() -> None:
     assert not clock.is_limited
     assert clock.has_time_for_another_validation()
     assert clock.elapsed >= 0
+
+
+def test_what_was_spent_before_the_first_step_counts(folder: Path) -> None:
+    started = time.perf_counter()
+    history, seconds, _ = train_for(folder, 60.0, spent=59.0)
+    assert seconds >= 59.0
+    assert history.steps >= 1
+    assert time.perf_counter() - started < 30

@@ -34,6 +34,7 @@ def fit(
     optimizer: Optimizer,
     epochs: int | None = None,
     budget: float | None = None,
+    spent: float = 0.0,
     spec: Spec | None = None,
     patience: int | None = None,
     label_smoothing: float = 0.0,
@@ -62,6 +63,7 @@ def fit(
       budget: seconds that the training takes, all in all, from its first step on: making the graph, validation and
         checkpoints count, and so do earlier processes of a training that goes on. The schedule follows it, and it ends
         within 5 %, but never before one step and one validation. None: no limit.
+      spent: seconds of the budget that this process has used before, such as for starting TensorFlow.
       spec: its task decides the loss; None: that of the store which `make_train` was given.
       patience: stop after so many epochs without a lower validation loss; None: never.
       label_smoothing: see `pipeline.models.outputs.example_losses`; 0 or more and below 1.
@@ -98,7 +100,7 @@ def fit(
     built = optimizer.build(progress) if ema is None else optimizer.build(progress, ema=ema)
     built.build(model.trainable_variables)
     training = Training(model, built, progress)
-    clock = Budget(math.inf if budget is None else budget, batches.steps_per_epoch)
+    clock = Budget(math.inf if budget is None else budget, batches.steps_per_epoch, spent)
     loop = Loop(
         training,
         batches,
@@ -115,7 +117,7 @@ def fit(
     with writer or nullcontext():
         if checkpoint and writer and (found := writer.newest()):
             training.restore(found)
-            clock.spent = training.history.seconds
+            clock.spent += training.history.seconds
             of = f"{batches.num_steps}" if budget is None else f"{budget:g} s, of which {clock.spent:.1f} are spent"
             checkpoint.note(f"goes on at step {training.step} of {of}")
         loop.run(writer or None)
