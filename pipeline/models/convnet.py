@@ -9,6 +9,7 @@ import keras
 from pipeline.errors import ConfigError
 from pipeline.models.batch_norm import BatchNorm
 from pipeline.models.beside import with_columns
+from pipeline.models.dense import output_layer
 from pipeline.models.embeddings import inputs
 from pipeline.models.image_sizes import Stage, plan
 from pipeline.models.pixels import normalize_pixels
@@ -71,10 +72,7 @@ def convnet(
             x = layers.block(x, stage, halves=stage.halves and block == 0, drops=place > 0)
     x = drop(keras.layers.GlobalAveragePooling2D()(x), dropout)
     x = with_columns(x, features, spec, 4 * size.width, dropout, l1, l2, proximal)
-    penalty = kernel(l1, l2, "output", proximal)
-    return keras.Model(
-        features, keras.layers.Dense(spec.num_outputs, kernel_regularizer=penalty, name="output")(x), name="convnet"
-    )
+    return keras.Model(features, output_layer(x, spec, l1, l2, proximal), name="convnet")
 
 
 @dataclass(frozen=True)

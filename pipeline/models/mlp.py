@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 
 from pipeline.errors import ConfigError
+from pipeline.models.dense import hidden_layers, output_layer
 from pipeline.models.embeddings import NUMBER_WIDTH, Numbers, embed_all, inputs
-from pipeline.models.regularization import Penalty, kernel
-from pipeline.models.regularization import dropout as drop
+from pipeline.models.regularization import Penalty
 from pipeline.models.table_sizes import check_sizes
 from pipeline.spec import Spec
 
@@ -56,17 +56,8 @@ def mlp(
     layers = _units(width, depth, units)
     features = inputs(spec)
     x = embed_all(features, spec, numbers=numbers, width=None if numbers == "piecewise" else NUMBER_WIDTH)
-    for layer, size in enumerate(layers):
-        x = keras.layers.Dense(
-            size,
-            activation="relu",
-            kernel_initializer="he_normal",
-            kernel_regularizer=kernel(l1, l2, "hidden", proximal),
-            name=f"hidden_{layer}",
-        )(x)
-        x = drop(x, dropout)
-    penalty = kernel(l1, l2, "output", proximal)
-    output = keras.layers.Dense(spec.num_outputs, kernel_regularizer=penalty, name="output")(x)
+    x = hidden_layers(x, layers, dropout, l1, l2, proximal)
+    output = output_layer(x, spec, l1, l2, proximal)
     return keras.Model(features, output, name="mlp")
 
 

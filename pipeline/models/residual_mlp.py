@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from pipeline.models.dense import output_layer
 from pipeline.models.embeddings import NUMBER_WIDTH, Numbers, embed_all, inputs
 from pipeline.models.regularization import Penalty, kernel
 from pipeline.models.regularization import dropout as drop
@@ -65,6 +66,4 @@ def residual_mlp(
         inside = keras.layers.ReLU()(dense(normed, inner, f"block_{block}_in"))
         x = keras.layers.Add()([x, dense(drop(inside, dropout), width, f"block_{block}_out")])
     x = keras.layers.ReLU()(keras.layers.LayerNormalization()(x))
-    penalty = kernel(l1, l2, "output", proximal)
-    output = keras.layers.Dense(spec.num_outputs, kernel_regularizer=penalty, name="output")(x)
-    return keras.Model(features, output, name="residual_mlp")
+    return keras.Model(features, output_layer(x, spec, l1, l2, proximal), name="residual_mlp")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import keras
 
+from pipeline.models.dense import hidden_layers, output_layer
 from pipeline.models.embeddings import embed_columns
 from pipeline.models.pixels import normalize_pixels
-from pipeline.models.regularization import Penalty, kernel
+from pipeline.models.regularization import Penalty
 from pipeline.models.regularization import dropout as drop
 from pipeline.spec import Spec
 
@@ -47,14 +48,4 @@ def head(
       float32 [rows, spec.num_outputs].
     """
     x = drop(keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0], dropout)
-    for layer, size in enumerate(units):
-        dense = keras.layers.Dense(
-            size,
-            activation="relu",
-            kernel_initializer="he_normal",
-            kernel_regularizer=kernel(l1, l2, "hidden", proximal),
-            name=f"hidden_{layer}",
-        )
-        x = drop(dense(x), dropout)
-    penalty = kernel(l1, l2, "output", proximal)
-    return keras.layers.Dense(spec.num_outputs, kernel_regularizer=penalty, name="output")(x)
+    return output_layer(hidden_layers(x, units, dropout, l1, l2, proximal), spec, l1, l2, proximal)
