@@ -9,6 +9,7 @@ import keras
 
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.models.beside import with_columns
+from pipeline.models.dense import output_layer
 from pipeline.models.embeddings import inputs
 from pipeline.models.regularization import Penalty, kernel
 from pipeline.models.regularization import dropout as drop
@@ -73,8 +74,7 @@ def backbone(
     x = network(importlib.import_module(make.__module__).preprocess_input(x))
     x = drop(keras.layers.GlobalAveragePooling2D()(x), dropout)
     x = with_columns(x, features, spec, _UNITS, dropout, l1, l2, proximal)
-    penalty = kernel(l1, l2, "output", proximal)
-    output = keras.layers.Dense(spec.num_outputs, kernel_regularizer=penalty, name="output")(x)
+    output = output_layer(x, spec, l1, l2, proximal)
     return keras.Model(features, output, name="backbone")
 
 
