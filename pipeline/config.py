@@ -330,13 +330,31 @@ class Feed(Section):
 class Tune(Section):
     """The search for hyperparameters. Zero trials: none."""
 
-    algorithm: Literal["random", "bayesian", "grid"] = "random"
-    trials: int = Field(10, ge=0)
+    algorithm: Literal["random", "grid", "bayesian", "hyperband"] = "random"
+    trials: int = Field(10, ge=0, description="At most; a small space may hold fewer.")
+    budget: Annotated[str, BeforeValidator(_duration)] | None = Field(
+        None, description='Time for all trials at most, e.g. "10m"; None: as long as they take.'
+    )
     epochs: int = Field(20, ge=1, description="Per trial, at most.")
-    patience: int = Field(5, ge=1)
+    patience: int = Field(5, ge=1, description="A trial ends after so many epochs without a better validation loss.")
+    seeds: int = Field(1, ge=1, description="Trainings of each configuration; its score is their mean.")
+    folds: int | None = Field(
+        None, ge=2, le=20, description="Score each configuration by cross-validation inside train; None: on validation."
+    )
+    finalists: int = Field(3, ge=0, description="Best trials that are scored again before the winner is chosen.")
+    finalist_seeds: int = Field(2, ge=1, description="Fresh seeds for each of them.")
+    population: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="Trials that are trained at once at most; 1: one after another."
+    )
+    workers: int = Field(1, ge=1, description="Processes of this machine that train trials.")
     space: dict[str, Any] | None = Field(
         None, description="Config key -> list of choices, or {min, max, log, step}. None: the default space."
     )
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """The budget in seconds; None where there is none."""
+        return None if self.budget is None else seconds_of(self.budget)
 
 
 class Resume(Section):

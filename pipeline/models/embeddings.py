@@ -26,9 +26,14 @@ def embed_categories(x: keras.KerasTensor, vocabulary_sizes: Sequence[int]) -> l
     library measured.
     """
     return [
-        keras.layers.Embedding(size, min(64, round(1.6 * size**0.56)), name=f"category_{column}")(x[:, column])
+        keras.layers.Embedding(size, category_width(size), name=f"category_{column}")(x[:, column])
         for column, size in enumerate(vocabulary_sizes)
     ]
+
+
+def category_width(size: int) -> int:
+    """Of the vectors of a vocabulary of so many entries, see `embed_categories`."""
+    return min(64, round(1.6 * size**0.56))
 
 
 def embed_columns(
@@ -82,6 +87,23 @@ def embed_all(
     if "image" in features:
         parts.append(keras.layers.Flatten()(normalize_pixels(features["image"], spec)))
     return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+
+def column_widths(spec: Spec, *, numbers: Numbers, width: int, total: int) -> list[int]:
+    """The width of the vector of every column in what `embed_all` gives; indicators and pixels count as columns.
+
+    Args:
+      spec, numbers, width: as in `embed_all`.
+      total: width of all together.
+
+    Example:
+      >>> column_widths(Spec("binary", 2, num_numeric=3, edges=[[0.0, 1.0], []]), numbers="piecewise", width=4, total=9)
+      [4, 4, 1]
+    """
+    embedded = 0 if numbers == "plain" else len(spec.edges)
+    found = [width] * embedded + [1] * (spec.num_numeric - embedded)
+    found += [category_width(size) for size in spec.vocabulary_sizes]
+    return found + [1] * (total - sum(found))
 
 
 def inputs(spec: Spec) -> dict[str, keras.KerasTensor]:

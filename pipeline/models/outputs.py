@@ -20,7 +20,9 @@ from pipeline.spec import Spec
 _ENSEMBLE_RANK = 3
 
 
-def example_losses(spec: Spec, label: tf.Tensor, logits: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
+def example_losses(
+    spec: Spec, label: tf.Tensor, logits: tf.Tensor, label_smoothing: float | tf.Tensor = 0.0
+) -> tf.Tensor:
     """The loss of each row to train on, float32 [rows]: cross-entropy, or squared error of the scaled target.
 
     Args:
@@ -149,15 +151,18 @@ def check_output(model: keras.Model, spec: Spec, *, error: type[PipelineError] =
     )
 
 
-def _losses(spec: Spec, label: tf.Tensor, logits: tf.Tensor, smoothing: float, is_mixed: bool) -> tf.Tensor:
+def _losses(
+    spec: Spec, label: tf.Tensor, logits: tf.Tensor, smoothing: float | tf.Tensor, is_mixed: bool
+) -> tf.Tensor:
     """Of labels [...] (mixed: [..., classes]) and logits [..., outputs]: float32 [...]."""
+    is_plain = isinstance(smoothing, float | int) and smoothing == 0
     if spec.task == "regression":
         return tf.square(logits[..., 0] - label)
     if spec.task == "binary":
         true = label[..., 1] if is_mixed else tf.cast(label, tf.float32)
-        true = true if smoothing == 0 else (1 - smoothing) * true + smoothing / 2
+        true = true if is_plain else (1 - smoothing) * true + smoothing / 2
         return tf.nn.sigmoid_cross_entropy_with_logits(true, logits[..., 0])
-    if smoothing == 0:
+    if is_plain:
         return (
             tf.nn.softmax_cross_entropy_with_logits(label, logits)
             if is_mixed

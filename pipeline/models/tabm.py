@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from pipeline.models.embeddings import NUMBER_WIDTH, Numbers, embed_all, inputs
+from pipeline.models.embeddings import NUMBER_WIDTH, Numbers, column_widths, embed_all, inputs
 from pipeline.models.ensemble import MemberDropout, MemberInputs, MemberOutputs
 from pipeline.models.regularization import Penalty, check_rate, kernel
 from pipeline.models.table_sizes import check_sizes, members_of
@@ -56,7 +56,8 @@ def tabm(
     features = inputs(spec)
     x = embed_all(features, spec, numbers=numbers, width=embedding_width)
     members = members or members_of(spec, x.shape[-1], width, depth)
-    x = MemberInputs(members, signs=numbers == "plain", name="members")(x)
+    sections = column_widths(spec, numbers=numbers, width=embedding_width, total=x.shape[-1])
+    x = MemberInputs(members, signs=numbers == "plain", sections=sections, name="members")(x)
     for layer in range(depth):
         x = keras.layers.Dense(
             width,

@@ -112,7 +112,7 @@ class Validation:
             given = tf.cast(weights[0], tf.float64) if weights else tf.ones_like(losses)
             return tf.reduce_sum(given * losses), tf.reduce_sum(given)
 
-        self._sums, self._batches = sums, _in_memory(batches)
+        self._sums, self._batches = sums, in_memory(batches)
         self._num_batches = max(int(batches.cardinality()), 1)
 
     def loss(self) -> float:
@@ -179,7 +179,7 @@ class Pace:
         self._traced = True
 
 
-def _in_memory(dataset: tf.data.Dataset) -> Iterable[tuple[tf.Tensor, ...]]:
+def in_memory(dataset: tf.data.Dataset) -> Iterable[tuple[tf.Tensor, ...]]:
     """The batches as a list, if they are not too large: starting a dataset anew each epoch costs 50 ms."""
     batches, num_bytes = [], 0
     for batch in dataset:

@@ -1,0 +1,68 @@
+"""One trial as it begins: its weights, its numbers, and what it must have in common with those it is trained beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config import fingerprint
+from pipeline.training.population.structure import Numbers, numbers_of, structure_of
+from pipeline.training.population.updates import kind_of
+from pipeline.training.precision import Precision
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A training that can be one of many.
+
+    Attributes:
+      model: uncompiled, with the weights that it begins with; the population keeps one of all its candidates' models.
+      weights: of all its variables, in the order of `model.variables`.
+      optimizer: one of ours, see `pipeline.training.optimizers`.
+      train: batches of all epochs, as `make_train` gives them.
+      numbers: of the model.
+      structure: of the model; None where it must be trained alone.
+      label_smoothing, ema, precision: see `pipeline.training.fit`.
+    """
+
+    model: keras.Model
+    weights: list[np.ndarray]
+    optimizer: Any
+    train: tf.data.Dataset
+    numbers: Numbers
+    structure: str | None
+    label_smoothing: float = 0.0
+    ema: float | None = None
+    precision: Precision = "float32"
+
+    @classmethod
+    def of(cls, model: keras.Model, optimizer: Any, train: tf.data.Dataset, **options: Any) -> Candidate:
+        """Of a model that was just built; `options` are the last three attributes."""
+        structure = structure_of(model) if kind_of(optimizer) else None
+        return cls(
+            model,
+            [variable.numpy() for variable in model.variables],
+            optimizer,
+            train,
+            numbers_of(model),
+            structure,
+            **options,
+        )
+
+
+def group_key(candidate: Candidate) -> str | None:
+    """Equal for candidates that can be trained at once; None: only alone.
+
+    They have the same layers and sizes, the same form of batches and as many of them, and the same precision. Learning
+    rate, schedule, optimizer and its coefficients, l1, l2, dropout, label smoothing, averaging, augmentation and seeds
+    may differ.
+    """
+    if candidate.structure is None or getattr(candidate.train, "feed", None) is None:
+        return None
+    train = candidate.train
+    form = [candidate.structure, int(train.cardinality()), train.feed.steps_per_epoch, repr(train.element_spec)]
+    return fingerprint([*form, candidate.precision, candidate.ema is None, any(candidate.numbers.proximal)])

@@ -1,0 +1,228 @@
+"""The graph of a population: some steps of all its trials, and their losses on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline.models.outputs import answer_losses, example_losses
+from pipeline.spec import Spec
+from pipeline.training.population.layout import Layout
+from pipeline.training.population.rates import dropping
+from pipeline.training.population.updates import Coefficients, Step, update_of
+from pipeline.training.precision import Precision, computing_in
+from pipeline.training.schedules import SCHEDULES
+
+# State and settings are plain trees of tensors, so that they can be handed in and out of a graph, cut and saved.
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is written into the graph; everything else is a tensor.
+
+    Attributes:
+      kinds: of optimizers, in the order in which their trials stand.
+      stacked: whether all trials are computed at once; else there is one.
+      same_seeds: whether dropout draws the same numbers for all trials; they are drawn once then.
+      same_batches: whether all trials see the same batches.
+      smoothing: whether a label is smoothed; averages, penalties, proximal: whether there are any.
+      precision: of the steps.
+    """
+
+    kinds: tuple[str, ...]
+    stacked: bool
+    same_seeds: bool
+    same_batches: bool
+    smoothing: bool
+    averages: bool
+    penalties: bool
+    proximal: bool
+    precision: Precision
+
+
+class Program:
+    """Steps and validation of a population.
+
+    Args:
+      model: one of the structure; its weights are not used.
+      spec: of the data.
+      form: see there.
+    """
+
+    def __init__(self, model: keras.Model, spec: Spec, form: Form) -> None:
+        self.model, self.spec, self.form, self.layout = model, spec, form, Layout.of(model)
+        generators = [one for layer in model._flatten_layers() for one in layer._seed_generators]
+        self._seeds = {id(one.state) for one in generators}
+        self._updates = {
+            kind: update_of(kind, self.layout.segments, self.layout.decays) for kind in dict.fromkeys(form.kinds)
+        }
+        self._steps = tf.function(self._many, autograph=False, reduce_retracing=True)
+        self._sums = tf.function(self._validation_sums, autograph=False, reduce_retracing=True)
+
+    def is_seed(self, variable: keras.Variable) -> bool:
+        """Whether it is the state of a generator of random numbers."""
+        return id(variable) in self._seeds
+
+    def steps(self, batches: tf.data.Iterator, count: int, state: Tree, settings: Tree) -> Tree:
+        """So many steps.
+
+        Args:
+          batches: of one element, or where batches differ of a tuple of one element for each of them.
+          count: of steps.
+          state, settings: as `state.py` makes them.
+
+        Returns:
+          The state after them.
+        """
+        result: Tree = self._steps(batches, tf.constant(count, tf.int32), state, settings)
+        return result
+
+    def validation(self, batch: tuple[Any, ...], state: Tree) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sums over the rows of a batch of weight times loss, float64 [trials], and of the weights, float64 []."""
+        found: tuple[tf.Tensor, tf.Tensor] = self._sums(batch, _rows(state, averaged=True), state["other"])
+        return found
+
+    def _many(self, batches: tf.data.Iterator, count: tf.Tensor, state: Tree, settings: Tree) -> Tree:
+        def one(done: tf.Tensor, state: Tree) -> tuple[tf.Tensor, Tree]:
+            return done + 1, self._step(next(batches), state, settings)
+
+        shapes = tf.nest.map_structure(lambda tensor: tensor.shape, (tf.zeros((), tf.int32), state))
+        return tf.while_loop(lambda done, _: done < count, one, (0, state), shape_invariants=shapes)[1]
+
+    def _step(self, batch: Any, state: Tree, settings: Tree) -> Tree:
+        rows = _rows(state)
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            losses, other, seeds = self._losses(batch, rows, state, settings)
+            total = tf.reduce_sum(losses)
+        gradient = tape.gradient(total, rows)
+        kinds, penalties = self._updated(gradient, state, settings)
+        losses += penalties
+        bad = tf.logical_and(state["bad"] < 0, tf.logical_not(tf.math.is_finite(losses)))
+        return {
+            "kinds": kinds,
+            "other": other,
+            "seeds": seeds,
+            "step": state["step"] + 1,
+            "total": state["total"] + tf.cast(losses, tf.float64),
+            "before": tf.where(state["bad"] < 0, state["loss"], state["before"]),
+            "loss": tf.where(state["bad"] < 0, losses, state["loss"]),
+            "bad": tf.where(bad, state["step"], state["bad"]),
+        }
+
+    def _losses(
+        self, batch: Any, rows: tf.Tensor, state: Tree, settings: Tree
+    ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+        """Of every trial, without penalties, float32 [trials]; and what else a step changes in the model."""
+        form = self.form
+        own: Tree = {"weights": self.layout.variables(rows), "other": state["other"], "rates": settings["rates"]}
+        if form.smoothing:
+            own["smoothing"] = settings["smoothing"]
+        if not form.same_seeds:
+            own["seeds"] = state["seeds"]
+        if not form.same_batches:
+            own["batch"] = _chosen(batch, settings["batches"])
+
+        def of_one(trial: Tree) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+            seeds: list[tf.Tensor] = trial.get("seeds", state["seeds"])
+            return self._loss(trial.get("batch", batch), trial, seeds)
+
+        losses, other, seeds = self._map(of_one, own)
+        return losses, other, [seed[0] for seed in seeds] if form.same_seeds else seeds
+
+    def _loss(self, batch: Any, trial: Tree, seeds: list[tf.Tensor]) -> tuple[tf.Tensor, Any, Any]:
+        """Of one trial, and its new state."""
+        features, label, *weights = batch
+        rates = tf.unstack(trial["rates"], num=trial["rates"].shape[0])
+        precision = computing_in(self.model, self.form.precision)
+        with precision, dropping(self.model, rates):
+            logits, state = self.model.stateless_call(
+                trial["weights"], self._merged(trial["other"], seeds), features, training=True
+            )
+        losses = example_losses(self.spec, label, tf.cast(logits, tf.float32), trial.get("smoothing", 0.0))
+        return tf.reduce_mean(losses * weights[0] if weights else losses), *self._divided(state)
+
+    def _updated(self, gradient: tf.Tensor, state: Tree, settings: Tree) -> tuple[Tree, tf.Tensor]:
+        """Every kind of optimizer moves its own trials."""
+        form, begin, kinds, penalties = self.form, 0, {}, []
+        step = tf.cast(state["step"], tf.float32)
+        share = _shares(state["step"], settings)
+        regularized = (settings["l1"] + settings["l2"]) > 0 if form.penalties else None
+        touched = self.layout.touched(gradient, regularized)
+        ema = 1.0 - tf.minimum(settings["ema"], step / (step + 9.0)) if form.averages else None
+        for kind in form.kinds:
+            old = state["kinds"][kind]
+            end = begin + tf.shape(old["weights"])[0]
+
+            def mine(values: Any, begin: Any = begin, end: Any = end) -> Any:
+                return values if values is None or len(form.kinds) == 1 else values[begin:end]
+
+            of = Coefficients(*(mine(settings["coefficients"][name]) for name in Coefficients._fields))
+            l1, l2 = (mine(settings[name]) if form.penalties else None for name in ("l1", "l2"))
+            proximal = mine(settings["proximal"]) if form.proximal else None
+            numbers = Step(of.rate * mine(share), step + 1.0, of, l1, l2, proximal, mine(ema), mine(touched))
+            weights, slots, average, penalty = self._updates[kind](
+                old["weights"], mine(gradient), old["slots"], old.get("average"), numbers
+            )
+            kinds[kind] = {"weights": weights, "slots": slots}
+            if form.averages:
+                kinds[kind]["average"] = average
+            penalties.append(penalty)
+            begin = end
+        return kinds, tf.concat(penalties, axis=0)
+
+    def _validation_sums(self, batch: tuple[Any, ...], rows: tf.Tensor, other: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        features, label, *weights = batch
+        given = tf.cast(weights[0], tf.float64) if weights else tf.ones(tf.shape(label)[:1], tf.float64)
+        none = [tf.zeros(2, tf.int64) for _ in self._seeds]  # nothing is drawn
+
+        def of_one(trial: Tree) -> tf.Tensor:
+            state = self._merged(trial["other"], none)
+            logits, _ = self.model.stateless_call(trial["weights"], state, features, training=False)
+            return tf.reduce_sum(given * tf.cast(answer_losses(self.spec, label, logits), tf.float64))
+
+        return self._map(of_one, {"weights": self.layout.variables(rows), "other": other}), tf.reduce_sum(given)
+
+    def _map(self, function: Callable[[Tree], Any], trials: Tree) -> Any:
+        """Over the leading axis of a tree, at once or for the one trial that there is."""
+        if self.form.stacked:
+            return tf.vectorized_map(function, trials)
+        found = function(tf.nest.map_structure(lambda tensor: tensor[0], trials))
+        return tf.nest.map_structure(lambda tensor: tensor[tf.newaxis], found)
+
+    def _merged(self, other: Sequence[tf.Tensor], seeds: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The model's non-trainable variables, in their order."""
+        left, drawn = iter(other), iter(seeds)
+        return [
+            next(drawn) if self.is_seed(variable) else next(left) for variable in self.model.non_trainable_variables
+        ]
+
+    def _divided(self, state: Sequence[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        pairs = list(zip(self.model.non_trainable_variables, state, strict=True))
+        other = [value for variable, value in pairs if not self.is_seed(variable)]
+        return other, [value for variable, value in pairs if self.is_seed(variable)]
+
+
+def _rows(state: Tree, *, averaged: bool = False) -> tf.Tensor:
+    """The weights of all trials, float32 [trials, weights]; where they are averaged, the averages."""
+    kinds = state["kinds"].values()
+    rows = [kind.get("average", kind["weights"]) if averaged else kind["weights"] for kind in kinds]
+    return tf.concat(rows, axis=0) if len(rows) > 1 else rows[0]
+
+
+def _shares(step: tf.Tensor, settings: Tree) -> tf.Tensor:
+    """The part of its top rate that each trial has at a step, float32 [trials]."""
+    per_step = settings["per_step"]
+    progress = tf.clip_by_value(tf.cast(step, tf.float64) * per_step, 0.0, 1.0)
+    shares = tf.stack([schedule(progress, per_step) for schedule in SCHEDULES.values()])
+    return tf.cast(tf.gather(shares, settings["schedule"]), tf.float32) * settings["factor"]
+
+
+def _chosen(batches: Sequence[Any], of: tf.Tensor) -> Any:
+    """Each trial's own batch: a tree of [trials, rows, ...]."""
+    return tf.nest.map_structure(lambda *parts: tf.gather(tf.stack(parts), of), *batches)

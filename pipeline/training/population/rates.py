@@ -1,0 +1,52 @@
+"""Dropout whose rate is a tensor, so that it can differ from trial to trial of one program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline.models.ensemble import MemberDropout
+from pipeline.training.population.structure import dropouts
+
+
+@contextmanager
+def dropping(model: keras.Model, rates: Sequence[tf.Tensor]) -> Iterator[None]:
+    """Inside, each dropout layer of the model drops by a tensor, float32 [].
+
+    Args:
+      model: whose layers are lent another `call`.
+      rates: of `dropouts(model)`.
+
+    Example:
+      >>> inputs = keras.Input((4,))
+      >>> model = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs))
+      >>> with dropping(model, [tf.constant(0.0)]):
+      ...     model(tf.ones((1, 4)), training=True).numpy().tolist()
+      [[1.0, 1.0, 1.0, 1.0]]
+    """
+    layers = dropouts(model)
+    for layer, rate in zip(layers, rates, strict=True):
+        object.__setattr__(layer, "call", partial(_call, layer, rate))
+    try:
+        yield
+    finally:
+        for layer in layers:
+            object.__delattr__(layer, "call")
+
+
+def _call(layer: Any, rate: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    if not training:
+        return inputs
+    rate = tf.cast(rate, inputs.dtype)
+    if isinstance(layer, MemberDropout):
+        return layer.drop(inputs, rate)
+    # As Keras' backend draws: the same seed gives the same mask.
+    seed = tf.cast(tf.math.floormod(tf.convert_to_tensor(layer.seed_generator.next()), tf.int32.max - 1), tf.int32)
+    whole = getattr(layer, "_get_noise_shape", None)
+    shape = whole(inputs) if whole else layer.noise_shape
+    return tf.nn.experimental.stateless_dropout(inputs, rate=rate, seed=seed, noise_shape=shape)

@@ -1,0 +1,126 @@
+"""What moves in a population and what does not, as trees of tensors: made, cut, and put on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.training.population.candidate import Candidate
+from pipeline.training.population.program import Form, Program, Tree
+from pipeline.training.population.updates import KINDS, Coefficients, coefficients_of, first_slots, kind_of
+from pipeline.training.schedules import SCHEDULES
+
+
+def in_order(candidates: Sequence[Candidate]) -> list[int]:
+    """Places of candidates, those with the same kind of optimizer side by side, as the graph has them."""
+    kinds = [kind_of(candidate.optimizer) for candidate in candidates]
+    return sorted(range(len(candidates)), key=lambda place: list(KINDS).index(str(kinds[place])))
+
+
+def form_of(candidates: Sequence[Candidate], *, stacked: bool, same_seeds: bool, same_batches: bool) -> Form:
+    """The form of the graph of a population, in the order of `in_order`."""
+    numbers = [candidate.numbers for candidate in candidates]
+    return Form(
+        kinds=tuple(dict.fromkeys(str(kind_of(candidate.optimizer)) for candidate in candidates)),
+        stacked=stacked,
+        same_seeds=same_seeds,
+        same_batches=same_batches,
+        smoothing=any(candidate.label_smoothing for candidate in candidates),
+        averages=candidates[0].ema is not None,
+        penalties=any(any(one.l1 + one.l2) for one in numbers),
+        proximal=any(any(one.proximal) for one in numbers),
+        precision=candidates[0].precision,
+    )
+
+
+def settings_of(candidates: Sequence[Candidate], batches: Sequence[int], num_steps: int) -> dict[str, Any]:
+    """All numbers of the trials, as arrays; they do not move.
+
+    Args:
+      candidates: in the order of `in_order`.
+      batches: which of the batches of a step each of them sees.
+      num_steps: of a whole training, which the schedules go by.
+    """
+    numbers = [candidate.numbers for candidate in candidates]
+    found = [coefficients_of(candidate.optimizer) for candidate in candidates]
+    names = list(SCHEDULES)
+    return {
+        "coefficients": {
+            name: np.array([getattr(one, name) for one in found], np.float32) for name in Coefficients._fields
+        },
+        "l1": np.array([one.l1 for one in numbers], np.float32),
+        "l2": np.array([one.l2 for one in numbers], np.float32),
+        "proximal": np.array([one.proximal for one in numbers], np.float32),
+        "rates": np.array([one.rates for one in numbers], np.float32),
+        "smoothing": np.array([candidate.label_smoothing for candidate in candidates], np.float32),
+        "ema": np.array([candidate.ema or 0.0 for candidate in candidates], np.float32),
+        "schedule": np.array([names.index(candidate.optimizer.schedule) for candidate in candidates], np.int32),
+        "factor": np.ones(len(candidates), np.float32),
+        "batches": np.array(batches, np.int32),
+        "per_step": np.float64(1 / max(num_steps, 1)),
+    }
+
+
+def beginning(candidate: Candidate, program: Program) -> dict[str, Any]:
+    """One trial before its first step: arrays without the leading axis."""
+    variables = list(program.model.variables)
+    pairs = list(zip(variables, candidate.weights, strict=True))
+    trainable = {id(variable) for variable in program.model.trainable_variables}
+    row = program.layout.row([value for variable, value in pairs if id(variable) in trainable])
+    rest = [(variable, value) for variable, value in pairs if id(variable) not in trainable]
+    own = {"weights": row, "slots": first_slots(candidate.optimizer, len(row))}
+    if candidate.ema is not None:
+        own["average"] = row
+    return {
+        "own": own,
+        "other": [value for variable, value in rest if not program.is_seed(variable)],
+        "seeds": [np.asarray(value, np.int64) for variable, value in rest if program.is_seed(variable)],
+        "total": np.float64(0.0),
+        "before": np.float32(0.0),
+        "loss": np.float32(np.nan),
+        "bad": np.int32(-1),
+    }
+
+
+def stacked(trials: Sequence[dict[str, Any]], kinds: Sequence[str], form: Form, step: int) -> Tree:
+    """The state of a population out of its trials', in the order of `in_order`.
+
+    Args:
+      trials: as `beginning` and `unstacked` give them.
+      kinds: the optimizer of each.
+      form: of the graph.
+      step: that all of them have done.
+    """
+    by_kind = {
+        kind: _stack([trial["own"] for trial, own in zip(trials, kinds, strict=True) if own == kind])
+        for kind in form.kinds
+    }
+    rest = _stack([{key: value for key, value in trial.items() if key not in ("own", "seeds")} for trial in trials])
+    first = [tf.constant(value) for value in trials[0]["seeds"]]
+    seeds = first if form.same_seeds else _stack([trial["seeds"] for trial in trials])
+    return {**rest, "kinds": by_kind, "seeds": seeds, "step": tf.constant(step, tf.int32)}
+
+
+def unstacked(state: Tree, kinds: Sequence[str], form: Form) -> list[dict[str, Any]]:
+    """The inverse: the trials, each by itself."""
+    arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), state)
+    seen = dict.fromkeys(form.kinds, 0)
+    found = []
+    for place, kind in enumerate(kinds):
+        own = _at(arrays["kinds"][kind], seen[kind])
+        seen[kind] += 1
+        rest = {key: _at(value, place) for key, value in arrays.items() if key not in ("kinds", "seeds", "step")}
+        seeds = arrays["seeds"] if form.same_seeds else _at(arrays["seeds"], place)
+        found.append({**rest, "own": own, "seeds": seeds})
+    return found
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+    return tf.nest.map_structure(lambda *parts: tf.constant(np.stack(parts)), *trees)
+
+
+def _at(tree: Any, place: int) -> Any:
+    return tf.nest.map_structure(lambda array: array[place], tree)

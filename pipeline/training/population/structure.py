@@ -1,0 +1,103 @@
+"""What models must have in common to be trained in one program, and the numbers in which they may differ."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from pipeline.config import fingerprint
+from pipeline.models.bags import EmbeddingBag
+from pipeline.models.regularization import ProximalL1L2
+
+_PENALTIES = ("L1", "L2", "L1L2", "ProximalL1L2")
+# Of Keras' layers that draw random numbers, those whose rate can be a tensor (see `rates.py`).
+DROPOUT = (keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What two models of one structure may differ in.
+
+    Attributes:
+      rates: of the dropout layers, in the order of the model.
+      l1, l2, proximal: penalties of each trainable variable; `proximal` is an l1 by its proximal operator.
+    """
+
+    rates: tuple[float, ...]
+    l1: tuple[float, ...]
+    l2: tuple[float, ...]
+    proximal: tuple[float, ...]
+
+
+def numbers_of(model: keras.Model) -> Numbers:
+    """Of a model that has a structure.
+
+    Example:
+      >>> inputs = keras.Input((3,))
+      >>> dense = keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.5))
+      >>> numbers_of(keras.Model(inputs, keras.layers.Dropout(0.25)(dense(inputs))))
+      Numbers(rates=(0.25,), l1=(0.0, 0.0), l2=(0.5, 0.0), proximal=(0.0, 0.0))
+    """
+    found = [_penalty(variable.regularizer) for variable in model.trainable_variables]
+    first, second, third = zip(*found, strict=True) if found else ((), (), ())
+    return Numbers(tuple(float(layer.rate) for layer in dropouts(model)), first, second, third)
+
+
+def dropouts(model: keras.Model) -> list[Any]:
+    """The dropout layers that drop something, in the order of the model."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, DROPOUT) and layer.rate > 0]
+
+
+def structure_of(model: keras.Model) -> str | None:
+    """A fingerprint of all but its numbers and weights; None where it must be trained alone.
+
+    Alone are: models that Keras cannot describe (subclasses without `get_config`), those with losses beside the
+    penalties of their weights, and those with an `EmbeddingBag`, of whose large tables a step changes a few rows:
+    stacked, it would touch them all.
+
+    Example:
+      >>> def model(width, rate):
+      ...     keras.backend.clear_session()
+      ...     inputs = keras.Input((3,))
+      ...     return keras.Model(inputs, keras.layers.Dropout(rate)(keras.layers.Dense(width)(inputs)))
+      >>> found = [structure_of(model(width, rate)) for width, rate in ((2, 0.1), (2, 0.2), (3, 0.1))]
+      >>> found[0] == found[1], found[0] == found[2]
+      (True, False)
+    """
+    layers = list(model._flatten_layers())
+    if any(isinstance(layer, EmbeddingBag) or getattr(layer, "activity_regularizer", None) for layer in layers):
+        return None
+    regularized = [variable for variable in model.trainable_variables if variable.regularizer is not None]
+    if len(model.losses) != len(regularized) or not all(_is_known(one.regularizer) for one in regularized):
+        return None
+    try:
+        described = json.dumps(_without_numbers(keras.saving.serialize_keras_object(model)), default=repr)
+    except (NotImplementedError, TypeError, ValueError):
+        return None
+    shapes = [(variable.shape, variable.dtype, variable.trainable) for variable in model.variables]
+    return fingerprint([described, repr(shapes)])
+
+
+def _without_numbers(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        if tree.get("class_name") in _PENALTIES:
+            return None
+        found = {key: _without_numbers(value) for key, value in tree.items()}
+        if "Dropout" in str(tree.get("class_name")):
+            config = found["config"]
+            found["config"] = {**config, "rate": config["rate"] > 0}
+        return found
+    return [_without_numbers(value) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+def _is_known(regularizer: Any) -> bool:
+    return type(regularizer).__name__ in _PENALTIES
+
+
+def _penalty(regularizer: Any) -> tuple[float, float, float]:
+    """l1, l2 and the proximal l1 of a variable."""
+    first, second = (float(getattr(regularizer, name, 0.0)) for name in ("l1", "l2"))
+    return (0.0, second, first) if isinstance(regularizer, ProximalL1L2) else (first, second, 0.0)
