@@ -249,18 +249,18 @@ def check_training(config: Config, has_images: bool) -> None:
     _check_by_class(config)
     _check_augment(config, has_images)
     if config.tune.trials and config.tune.space is not None:
-        from pipeline.training.space import to_hyperparameters
+        from pipeline.training.search import check_space
 
         _check_space(config.tune.space, function)
-        to_hyperparameters(config.tune.space, {})
-        for key, values in config.tune.space.items():
-            tried = values if isinstance(values, list) else [values["min"], values["max"]]
-            for value in tried:
-                changed = config.override({key: value})
-                model_of(changed, has_images)
-                optimizer_of(changed)
-                _check_augment(changed, has_images)
-                _check_by_class(changed)
+
+        def values_fit(values: dict[str, Any]) -> None:
+            changed = config.override(values)
+            model_of(changed, has_images)
+            optimizer_of(changed)
+            _check_augment(changed, has_images)
+            _check_by_class(changed)
+
+        check_space(config.tune.space, values_fit)
 
 
 def _check_augment(config: Config, has_images: bool) -> None:

@@ -338,10 +338,9 @@ class Tune(Section):
     epochs: int = Field(20, ge=1, description="Per trial, at most.")
     patience: int = Field(5, ge=1, description="A trial ends after so many epochs without a better validation loss.")
     seeds: int = Field(1, ge=1, description="Trainings of each configuration; its score is their mean.")
-    folds: int | None = Field(
-        None, ge=2, le=20, description="Score each configuration by cross-validation inside train; None: on validation."
+    finalists: int | None = Field(
+        None, ge=0, description="Best trials that are scored again; None: one for every five trials, three at most."
     )
-    finalists: int = Field(3, ge=0, description="Best trials that are scored again before the winner is chosen.")
     finalist_seeds: int = Field(2, ge=1, description="Fresh seeds for each of them.")
     population: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="Trials that are trained at once at most; 1: one after another."

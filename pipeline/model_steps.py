@@ -34,7 +34,7 @@ def transforms_of(context: Context) -> Any:
 
 def space_of(config: Config, spec: Spec) -> dict[str, Any]:
     """The search space: the config's, or the default one as far as the model has its hyperparameters."""
-    from pipeline.training import default_space
+    from pipeline.training.search import default_space
 
     if config.tune.space is not None:
         return config.tune.space
@@ -140,14 +140,25 @@ def train_batches(config: Config, prepared: Path) -> Any:
 
 def checkpoints_of(context: Context, stage: str) -> Any:
     """Where and how often the training of a stage is saved; None where the config wants no checkpoints."""
+    return checkpoints_in(context, Run(context.run_directory).checkpoints(stage, context.fingerprint))
+
+
+def checkpoints_in(context: Context, directory: Path, part: str = "") -> Any:
+    """The same in a directory of one's own.
+
+    Args:
+      context: of the stage.
+      directory: for this training alone.
+      part: what the training is of those of its stage.
+    """
     from pipeline.training import Checkpoints
 
     seconds, reporter = context.config.resume.checkpoint_seconds, context.reporter
-    directory = Run(context.run_directory).checkpoints(stage, context.fingerprint)
     if seconds == 0:
         return None
+    fingerprint = f"{context.fingerprint}{part and f'-{part}'}"
     return Checkpoints(
-        directory, every_seconds=seconds, fingerprint=context.fingerprint, note=reporter.note, warn=reporter.warn
+        directory, every_seconds=seconds, fingerprint=fingerprint, note=reporter.note, warn=reporter.warn
     )
 
 

@@ -74,15 +74,15 @@ class _Lines:
     reporter: Reporter
     description: str
     total: int | None
-    done: int = 0
+    done: float = 0
     shown: float = field(default_factory=time.monotonic)
 
-    def __call__(self, steps: int = 1, info: str = "") -> None:
+    def __call__(self, steps: float = 1, info: str = "") -> None:
         self.done += steps
         if time.monotonic() - self.shown >= 10:
             self.shown = time.monotonic()
             of_total = f"/{self.total}" if self.total else ""
-            self.reporter.note(f"{self.description}: {self.done}{of_total} {info}".rstrip())
+            self.reporter.note(f"{self.description}: {int(self.done)}{of_total} {info}".rstrip())
 
 
 def describe(summary: dict[str, Any]) -> str:

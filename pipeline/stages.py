@@ -13,7 +13,6 @@ from pipeline.components import (
     chosen_transforms,
     columns_of,
     defaults_of,
-    model_of,
     resolved,
     source_of,
     split_of,
@@ -23,10 +22,8 @@ from pipeline.context import Context, act
 from pipeline.findings import act_on_leaks, leaks_of, look_for_drift
 from pipeline.model_steps import (
     about,
-    check_classes,
     checkpoints_of,
     compare_with_saved,
-    space_of,
     spec_of,
     train_once,
     trained_model,
@@ -146,58 +143,15 @@ def prepare(context: Context) -> dict[str, Any]:
 
 
 def tune(context: Context) -> dict[str, Any]:
-    """Stores of train and validation -> best.json, trials.json."""
-    config, reporter = context.config, context.reporter
-    if config.tune.trials == 0:
+    """Stores of train and validation -> best.json, trials.json, tuning.json and what it goes on from."""
+    if context.config.tune.trials == 0:
         write_json(context.out / "best.json", {})
         write_json(context.out / "trials.json", [])
         return {"trials": 0}
-
-    import tempfile
-    from dataclasses import asdict
-
     import_tensorflow()
-    from pipeline import training
+    from pipeline.tuning.stage import search_and_choose
 
-    spec = spec_of(context)
-    # The config's own values. Not epochs and patience: a trial has those of the section tune.
-    known = resolved(config, spec)
-    start = {f"model.{key}": value for key, value in model_of(known, spec.image_shape is not None)[1].items()}
-    own = ("optimizer", "learning_rate", "schedule", "batch_size", "label_smoothing", "ema", "precision")
-    start |= {f"train.{key}": known.section(f"train.{key}") for key in (*own, "class_weight", "resample")}
-    wanted = space_of(config, spec)
-    check_classes(context, wanted)
-    space = training.to_hyperparameters(wanted, start)
-
-    def objective(overrides: dict[str, Any]) -> float:
-        short = {"train.epochs": config.tune.epochs, "train.patience": config.tune.patience}
-        return train_once(context, config.override({**short, **overrides}), spec)[1].best_val_loss
-
-    found: list[training.Trial] = []
-    with reporter.bar("trials", config.tune.trials) as advance, tempfile.TemporaryDirectory(dir=context.out) as folder:
-
-        def on_trial(trial: training.Trial) -> None:
-            found.append(trial)
-            if trial.error:
-                reporter.warn(f"trial {len(found)} failed: {trial.error.splitlines()[0]}")
-            scores = [trial.score for trial in found if trial.score is not None]
-            advance(1, f"best validation loss {min(scores):.4f}" if scores else "")
-
-        trials = training.tune(
-            objective,
-            space,
-            start=start,
-            algorithm=config.tune.algorithm,
-            trials=config.tune.trials,
-            seed=config.seed,
-            directory=Path(folder),
-            on_trial=on_trial,
-        )
-    best = training.best(trials)
-    write_json(context.out / "best.json", best.overrides)
-    write_json(context.out / "trials.json", [asdict(trial) for trial in trials])
-    failed = sum(trial.error is not None for trial in trials)
-    return {"trials": len(trials), "failed": failed, "validation loss": best.score}
+    return search_and_choose(context)
 
 
 def train(context: Context) -> dict[str, Any]:

@@ -1,23 +1,22 @@
-"""Training: optimizers, the loop, its checkpoints, and the search for hyperparameters."""
+"""Training: optimizers, the loop, its checkpoints, populations, and the search for hyperparameters."""
 
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.fit import fit
 from pipeline.training.optimizers import SGD, Adagrad, Adam, AdamW
-from pipeline.training.space import default_space, to_hyperparameters
+from pipeline.training.population import Candidate, Population
+from pipeline.training.search import Outcome, Search
 from pipeline.training.state import History
-from pipeline.training.tune import Trial, best, tune
 
 __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Candidate",
     "Checkpoints",
     "History",
-    "Trial",
-    "best",
-    "default_space",
+    "Outcome",
+    "Population",
+    "Search",
     "fit",
-    "to_hyperparameters",
-    "tune",
 ]

@@ -129,7 +129,7 @@ class Program:
             own["batch"] = _chosen(batch, settings["batches"])
 
         def of_one(trial: Tree) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-            seeds: list[tf.Tensor] = trial.get("seeds", state["seeds"])
+            seeds = trial["seeds"] if "seeds" in trial else state["seeds"]
             return self._loss(trial.get("batch", batch), trial, seeds)
 
         losses, other, seeds = self._map(of_one, own)

@@ -30,7 +30,8 @@ from pipeline.training.steps import Pace, in_memory
 
 # What could be saved must be more than what measuring costs: a graph for one trial, and some steps of it.
 _WORTH_MEASURING = 3.0
-_MEASURED_SECONDS = 0.2
+_MEASURED_SECONDS, _MEASURED_STEPS = 0.2, 8
+_CLEARLY = 0.8
 # Trials that are over leave the others when so large a part is gone: to cut the matrices costs a moment, too.
 _GONE = 0.25
 
@@ -189,7 +190,7 @@ class _Part:
         with _quiet_conversion():
             self._state = self.program.steps(self._iterator, count, self._state, self._tensors)
             self._state["loss"].numpy()  # and only now the call has ended
-        known = self._pace.seconds_per_step is not None
+        measured = self._pace.seconds_per_step is not None and count >= _MEASURED_STEPS
         self._pace.took(count)
         self.step += count
         if self.step % per_epoch == 0:
@@ -199,7 +200,7 @@ class _Part:
             lane.seconds += (time.perf_counter() - started) / len(self.lanes)
             lane.together = len(self.lanes)
         self._remove()
-        return known
+        return measured
 
     def is_better_alone(self) -> bool:
         """Whether one trial after another would be quicker; measured once, if there is enough left to save."""
@@ -210,7 +211,7 @@ class _Part:
         self._measured = True
         self.save_states()
         alone = _Part(self.of, self.lanes[:1], stacked=False).seconds_per_step()
-        return len(self.lanes) * alone < per_step
+        return len(self.lanes) * alone < _CLEARLY * per_step
 
     def seconds_per_step(self) -> float:
         """How long a step takes; the lanes are not touched."""

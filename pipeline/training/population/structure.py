@@ -68,10 +68,10 @@ def structure_of(model: keras.Model) -> str | None:
       (True, False)
     """
     layers = list(model._flatten_layers())
-    if any(isinstance(layer, EmbeddingBag) or getattr(layer, "activity_regularizer", None) for layer in layers):
+    if any(isinstance(layer, EmbeddingBag) or layer.activity_regularizer or layer._losses for layer in layers):
         return None
-    regularized = [variable for variable in model.trainable_variables if variable.regularizer is not None]
-    if len(model.losses) != len(regularized) or not all(_is_known(one.regularizer) for one in regularized):
+    regularizers = [variable.regularizer for variable in model.trainable_variables]
+    if not all(type(one).__name__ in _PENALTIES for one in regularizers if one is not None):
         return None
     try:
         described = json.dumps(_without_numbers(keras.saving.serialize_keras_object(model)), default=repr)
@@ -91,10 +91,6 @@ def _without_numbers(tree: Any) -> Any:
             found["config"] = {**config, "rate": config["rate"] > 0}
         return found
     return [_without_numbers(value) for value in tree] if isinstance(tree, list | tuple) else tree
-
-
-def _is_known(regularizer: Any) -> bool:
-    return type(regularizer).__name__ in _PENALTIES
 
 
 def _penalty(regularizer: Any) -> tuple[float, float, float]:

@@ -1,0 +1,70 @@
+"""What is trained: a trial, under one of its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.training.search import Asked, Outcome
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+      asked: the trial.
+      seed: of its initial weights, its batches and its dropout.
+    """
+
+    asked: Asked
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its place on disk."""
+        return f"{self.asked.number}-{self.seed}"
+
+    def config(self, config: Config) -> Config:
+        """The config that it trains: the run's, with the trial's values and the epochs and patience of `tune`."""
+        short: dict[str, Any] = {"train.epochs": config.tune.epochs, "train.patience": config.tune.patience}
+        return config.override({**short, **self.asked.overrides, "seed": self.seed})
+
+
+def jobs_of(asked: Iterable[Asked], config: Config) -> list[Job]:
+    """Each trial under `tune.seeds` seeds, from the config's own on."""
+    return [Job(one, seed) for one in asked for seed in seeds_from(config.seed, config.tune.seeds)]
+
+
+def seeds_from(first: int, count: int) -> list[int]:
+    """So many seeds, one after another.
+
+    >>> seeds_from(2**31 - 1, 2)
+    [2147483647, 0]
+    """
+    return [(first + place) % 2**31 for place in range(count)]
+
+
+def merged(found: Iterable[tuple[Job, Outcome]], num_seeds: int) -> Iterator[tuple[Asked, Outcome]]:
+    """The outcomes of trials out of those of their jobs, each when its last one is known.
+
+    A trial's score is the mean over its seeds; it fails with the first of them that does.
+    """
+    waiting: dict[int, list[Outcome]] = {}
+    for job, outcome in found:
+        own = waiting.setdefault(job.asked.number, [])
+        own.append(outcome)
+        if len(own) == num_seeds:
+            yield job.asked, _mean(waiting.pop(job.asked.number))
+
+
+def _mean(outcomes: list[Outcome]) -> Outcome:
+    failed = next((outcome for outcome in outcomes if outcome.score is None), None)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    first = outcomes[0] if failed is None else failed
+    epochs = zip(*(outcome.history for outcome in outcomes), strict=False)
+    score = None if failed else fmean(outcome.score for outcome in outcomes if outcome.score is not None)
+    return Outcome(score, first.error, tuple(fmean(losses) for losses in epochs), seconds, first.how)

@@ -1,0 +1,205 @@
+"""Trains jobs: those of one structure at once, the others one after another; each of them alone if that fails."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.context import Context
+from pipeline.errors import PipelineError
+from pipeline.model_steps import checkpoints_in, train_once
+from pipeline.spec import Spec
+from pipeline.training.population import Candidate, Lane, Population, group_key
+from pipeline.training.search import Outcome
+from pipeline.tuning.beginnings import Beginnings
+from pipeline.tuning.jobs import Job
+from pipeline.tuning.saved import lane_of, load, remove, save
+
+# A population's weights, float32, at most; with what optimizers keep and gradients it takes four to six times as much.
+_LARGEST_POPULATION = 64 << 20
+_MOST_TRIALS = 64
+# Groups whose graphs are kept, in case that more of their trials are asked for.
+_KEPT_GROUPS = 4
+
+
+@dataclass
+class Trainer:
+    """Trains what is asked.
+
+    Args:
+      context: of the stage.
+      spec: of the data.
+      work: where populations are saved while they train; None: nowhere.
+      on_progress: called now and then with how many epochs are done, of all jobs of this call.
+      has_time: whether to go on.
+    """
+
+    context: Context
+    spec: Spec
+    work: Path | None = None
+    on_progress: Callable[[float], None] = lambda epochs: None
+    has_time: Callable[[], bool] = lambda: True
+    _programs: OrderedDict[str, dict[Any, Any]] = field(default_factory=OrderedDict)
+    _done: float = 0.0
+
+    def train(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """What came of each, as it becomes known. When there is no more time, jobs that had no epoch are left out."""
+        self._done, self._beginnings = 0.0, Beginnings(self.context, self.spec)
+        groups: dict[str | None, list[tuple[Job, Candidate | None]]] = {}
+        for job in jobs:
+            candidate = self._candidate(job)
+            if isinstance(candidate, Outcome):
+                yield from self._ended([(job, candidate)])
+                continue
+            key = group_key(candidate)
+            epochs = (job.asked.first_epoch, job.asked.epochs)
+            groups.setdefault(key and f"{key}-{epochs}", []).append((job, candidate if key else None))
+        for key, group in groups.items():
+            if key is None:
+                for job, _ in group:
+                    yield from self._ended([(job, self._alone(job))])
+                continue
+            size = self._size(group[0][1])
+            for begin in range(0, len(group), size):
+                yield from self._ended(self._together(key, group[begin : begin + size]))
+
+    def _candidate(self, job: Job) -> Candidate | Outcome:
+        """The training at its beginning, or why there is none."""
+        try:
+            return self._beginnings.candidate(job.config(self.context.config))
+        except Exception as error:
+            return Outcome(None, _said(error))
+
+    def _size(self, candidate: Candidate | None) -> int:
+        """Of a population of such candidates at most."""
+        if self.context.config.tune.population != "auto":
+            return self.context.config.tune.population
+        weights = sum(value.size for value in candidate.weights) if candidate else 1
+        return max(1, min(_MOST_TRIALS, _LARGEST_POPULATION // max(weights, 1)))
+
+    def _together(self, key: str, group: Sequence[tuple[Job, Candidate | None]]) -> list[tuple[Job, Outcome]]:
+        jobs, candidates = [job for job, _ in group], [candidate for _, candidate in group if candidate]
+        try:
+            lanes = self._population(key, jobs, candidates)
+        except Exception:  # of which of them is not known: each shows its own
+            self._programs.pop(key, None)
+            return [(job, self._alone(job)) for job in jobs]
+        pairs = list(zip(jobs, lanes, strict=True))
+        self._keep_rung(pairs)
+        return [(job, _outcome(lane)) for job, lane in pairs if lane.error or lane.history]
+
+    def _population(self, key: str, jobs: list[Job], candidates: list[Candidate]) -> list[Lane]:
+        from pipeline.data.input_pipeline import make_eval
+        from pipeline.data.store import Store
+
+        config, first = self.context.config, jobs[0].asked
+        saved = self._saved(jobs)
+        lanes = [
+            lane_of(place, candidate, saved.get(job.name))
+            for place, (job, candidate) in enumerate(zip(jobs, candidates, strict=True))
+        ]
+        population = Population(
+            candidates,
+            self.spec,
+            make_eval(Store(self.context.inputs["prepare"] / "validation")),
+            epochs=first.epochs,
+            total_epochs=config.tune.epochs,
+            patience=config.tune.patience,
+            lanes=lanes,
+            on_call=self._on_call(jobs),
+            programs=self._programs.setdefault(key, {}),
+            together=False if config.tune.population == 1 else None,
+        )
+        self._programs.move_to_end(key)
+        while len(self._programs) > _KEPT_GROUPS:
+            self._programs.popitem(last=False)
+        return population.run()
+
+    def _on_call(self, jobs: list[Job]) -> Callable[[Population], bool]:
+        every = self.context.config.resume.checkpoint_seconds
+        last = time.monotonic()
+
+        def on_call(population: Population) -> bool:
+            nonlocal last
+            self.on_progress(self._done + population.num_epochs)
+            if self.work is not None and every and time.monotonic() - last >= every:
+                self._save(self.work / "population.state", zip(jobs, population.snapshot(), strict=True))
+                last = time.monotonic()
+            return self.has_time()
+
+        return on_call
+
+    def _saved(self, jobs: list[Job]) -> dict[str, dict[str, Any]]:
+        """What jobs go on from: where they were when the search was killed, or where their parents ended."""
+        if self.work is None:
+            return {}
+        found = load(self.work / "population.state", self.context.fingerprint)
+        for job in jobs:
+            if job.asked.parent is not None and job.name not in found:
+                name = f"{job.asked.parent}-{job.seed}"
+                found.update({job.name: one for one in load(self._rung(name), self.context.fingerprint).values()})
+        return found
+
+    def _keep_rung(self, pairs: list[tuple[Job, Lane]]) -> None:
+        """Saves what a higher rung may go on from."""
+        for job, lane in pairs:
+            if job.asked.epochs < self.context.config.tune.epochs and lane.error is None:
+                self._save(self._rung(job.name), [(job, lane)])
+
+    def _rung(self, name: str) -> Path:
+        return (self.work or Path()) / "rungs" / f"{name}.state"
+
+    def _save(self, path: Path, pairs: Any) -> None:
+        try:
+            save(path, {job.name: lane for job, lane in pairs}, self.context.fingerprint)
+        except OSError as error:
+            self.context.reporter.warn(f"{path} cannot be written: {error.strerror or error}. Tuning goes on.")
+
+    def _ended(self, found: list[tuple[Job, Outcome]]) -> Iterator[tuple[Job, Outcome]]:
+        """Hands outcomes on, and forgets what was saved for them once they are in the journal."""
+        self._done += sum(job.asked.epochs for job, _ in found)
+        self.on_progress(self._done)
+        yield from found
+        if self.work is not None:
+            remove(self.work / "population.state")
+
+    def _alone(self, job: Job) -> Outcome:
+        """By `training.fit`."""
+        started = time.perf_counter()
+        losses: list[float] = []
+
+        def on_epoch(history: Any) -> None:
+            losses[:] = history.val_loss
+            self.on_progress(self._done + len(losses))
+            if len(losses) >= job.asked.epochs or not self.has_time():
+                raise _IsEnough
+
+        error = None
+        try:
+            config = job.config(self.context.config)
+            checkpoint = self.work and checkpoints_in(self.context, self.work / f"alone-{job.name}", job.name)
+            train_once(self.context, config, self.spec, on_epoch, checkpoint)
+        except _IsEnough:
+            pass
+        except Exception as raised:
+            error = _said(raised)
+        score = min(losses) if losses and error is None else None
+        return Outcome(score, error, tuple(losses), time.perf_counter() - started, "alone")
+
+
+class _IsEnough(Exception):
+    """The epochs of this rung are done, or the time is over."""
+
+
+def _outcome(lane: Lane) -> Outcome:
+    how = "alone" if lane.together == 1 else f"population of {lane.together}"
+    return Outcome(lane.score, lane.error, tuple(lane.history), lane.seconds, how)
+
+
+def _said(error: Exception) -> str:
+    """What an error says; of one that is not ours its type, too."""
+    return str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
