@@ -151,9 +151,7 @@ def check_output(model: keras.Model, spec: Spec, *, error: type[PipelineError] =
     )
 
 
-def _losses(
-    spec: Spec, label: tf.Tensor, logits: tf.Tensor, smoothing: float | tf.Tensor, is_mixed: bool
-) -> tf.Tensor:
+def _losses(spec: Spec, label: tf.Tensor, logits: tf.Tensor, smoothing: float | tf.Tensor, is_mixed: bool) -> tf.Tensor:
     """Of labels [...] (mixed: [..., classes]) and logits [..., outputs]: float32 [...]."""
     is_plain = isinstance(smoothing, float | int) and smoothing == 0
     if spec.task == "regression":

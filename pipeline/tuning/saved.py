@@ -33,9 +33,7 @@ def load(path: Path, fingerprint: str) -> dict[str, dict[str, Any]]:
     """What was saved, by the names of the jobs; nothing where there is none, or it is damaged or of something else."""
     with contextlib.suppress(OSError, ValueError):
         found = read(path, fingerprint)
-        return {
-            name: {**own, "state": _of_numbers(own.pop("tree"), found.arrays)} for name, own in found.state.items()
-        }
+        return {name: {**own, "state": _of_numbers(own.pop("tree"), found.arrays)} for name, own in found.state.items()}
     return {}
 
 

@@ -26,9 +26,9 @@ from pipeline.tuning.jobs import jobs_of, merged
 from pipeline.tuning.trainer import Trainer
 
 JOURNAL = "journal.jsonl"
-# Trials that a search asks for at once. A Bayesian one learns from those before; the others do not, or only by rungs.
-_AT_ONCE = {"bayesian": 8}
-_MOST_AT_ONCE = 64
+# Trials that a search asks for at once. A Bayesian one learns from those before, the others do not, or only by rungs;
+# and where the time is limited, those that have begun should have time to end.
+_AT_ONCE, _BAYESIAN, _IN_LIMITED_TIME = 64, 8, 16
 # What changes the score of a trial, besides the data and the space.
 _SCORED_BY = ("model", "train", "tune.patience", "tune.seeds", "seed")
 
@@ -55,7 +55,8 @@ def search_and_choose(context: Context) -> dict[str, Any]:
 def run_search(context: Context, search: Search, trainer: Trainer, clock: Clock) -> None:
     """Until the search is over, or the time is."""
     config, reporter = context.config, context.reporter
-    limit = _AT_ONCE.get(config.tune.algorithm, _MOST_AT_ONCE)
+    limit = _IN_LIMITED_TIME if config.tune.budget else _AT_ONCE
+    limit = _BAYESIAN if config.tune.algorithm == "bayesian" else limit
     trainer.has_time = lambda: clock.has_time_for_trials(number_of_finalists(config) > 0)
     with reporter.bar("trials", config.tune.trials) as advance:
         progress = Progress(search, advance)

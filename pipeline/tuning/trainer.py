@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +89,8 @@ class Trainer:
         except Exception:  # of which of them is not known: each shows its own
             self._programs.pop(key, None)
             return [(job, self._alone(job)) for job in jobs]
+        finally:
+            gc.collect()  # models refer to themselves: 200 trials would leave 50 MiB of them to Python's own pace
         pairs = list(zip(jobs, lanes, strict=True))
         self._keep_rung(pairs)
         return [(job, _outcome(lane)) for job, lane in pairs if lane.error or lane.history]
@@ -140,8 +143,8 @@ class Trainer:
         found = load(self.work / "population.state", self.context.fingerprint)
         for job in jobs:
             if job.asked.parent is not None and job.name not in found:
-                name = f"{job.asked.parent}-{job.seed}"
-                found.update({job.name: one for one in load(self._rung(name), self.context.fingerprint).values()})
+                rung = load(self._rung(f"{job.asked.parent}-{job.seed}"), self.context.fingerprint)
+                found.update(dict.fromkeys([job.name] if rung else [], next(iter(rung.values()), {})))
         return found
 
     def _keep_rung(self, pairs: list[tuple[Job, Lane]]) -> None:

@@ -61,8 +61,9 @@ class Program:
         self._updates = {
             kind: update_of(kind, self.layout.segments, self.layout.decays) for kind in dict.fromkeys(form.kinds)
         }
-        self._steps = tf.function(self._many, autograph=False, reduce_retracing=True)
-        self._sums = tf.function(self._validation_sums, autograph=False, reduce_retracing=True)
+        self._steps = tf.function(self._many, autograph=False)
+        self._sums = tf.function(self._validation_sums, autograph=False)
+        self._traced: dict[str, Any] = {}
 
     def is_seed(self, variable: keras.Variable) -> bool:
         """Whether it is the state of a generator of random numbers."""
@@ -79,13 +80,30 @@ class Program:
         Returns:
           The state after them.
         """
-        result: Tree = self._steps(batches, tf.constant(count, tf.int32), state, settings)
+        arguments = (tf.constant(count, tf.int32), state, settings)
+        if "steps" not in self._traced:
+            self._traced["steps"] = self._steps.get_concrete_function(batches, *self._specs(arguments))
+        result: Tree = self._traced["steps"](batches, *arguments)
         return result
 
     def validation(self, batch: tuple[Any, ...], state: Tree) -> tuple[tf.Tensor, tf.Tensor]:
         """Sums over the rows of a batch of weight times loss, float64 [trials], and of the weights, float64 []."""
-        found: tuple[tf.Tensor, tf.Tensor] = self._sums(batch, _rows(state, averaged=True), state["other"])
+        arguments = (_rows(state, averaged=True), state["other"])
+        key = repr(tf.nest.map_structure(tf.TensorSpec.from_tensor, batch))
+        if key not in self._traced:
+            self._traced[key] = self._sums.get_concrete_function(batch, *self._specs(arguments))
+        found: tuple[tf.Tensor, tf.Tensor] = self._traced[key](batch, *arguments)
         return found
+
+    def _specs(self, tree: Any) -> Any:
+        """Of tensors whose first axis is that of the trials: their number may change, and the graph remain."""
+
+        def spec(path: tuple[Any, ...], tensor: tf.Tensor) -> tf.TensorSpec:
+            is_shared = tensor.shape.rank == 0 or (self.form.same_seeds and "seeds" in path)
+            free = self.form.stacked and not is_shared
+            return tf.TensorSpec([None, *tensor.shape[1:]] if free else tensor.shape, tensor.dtype)
+
+        return _map_with_path(spec, tree)
 
     def _many(self, batches: tf.data.Iterator, count: tf.Tensor, state: Tree, settings: Tree) -> Tree:
         def one(done: tf.Tensor, state: Tree) -> tuple[tf.Tensor, Tree]:
@@ -206,6 +224,15 @@ class Program:
         pairs = list(zip(self.model.non_trainable_variables, state, strict=True))
         other = [value for variable, value in pairs if not self.is_seed(variable)]
         return other, [value for variable, value in pairs if self.is_seed(variable)]
+
+
+def _map_with_path(function: Callable[[tuple[Any, ...], Any], Any], tree: Any, path: tuple[Any, ...] = ()) -> Any:
+    """Every leaf of a tree of dicts, lists and tuples, by its keys and itself."""
+    if isinstance(tree, dict):
+        return {key: _map_with_path(function, value, (*path, key)) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_map_with_path(function, value, (*path, place)) for place, value in enumerate(tree))
+    return function(path, tree)
 
 
 def _rows(state: Tree, *, averaged: bool = False) -> tf.Tensor:

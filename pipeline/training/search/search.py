@@ -73,6 +73,7 @@ class Search:
         self._number_of: dict[str, int] = {}
         self._given_back: set[int] = set()
         self._is_waiting = self._is_exhausted = False
+        self._not_written: dict[str, Any] | None = None
         self._find_whole()
         self._journal = None
         if journal is not None:
@@ -105,8 +106,9 @@ class Search:
           where it must first be told of those that run, or is over.
 
         Raises:
-          OSError: the journal cannot be written; nothing was asked then.
+          OSError: the journal cannot be written; the next ask gives the same trials.
         """
+        self._write_asked()
         if again := sorted(self._given_back)[: max(limit, 0)]:
             self._given_back.difference_update(again)
             return [self._asked[number] for number in again]
@@ -130,6 +132,7 @@ class Search:
         if outcome.score is not None and not math.isfinite(outcome.score):
             error = outcome.error or f"the validation loss is {outcome.score}"
             outcome = dataclasses.replace(outcome, score=None, error=error)
+        self._write_asked()
         if self._journal is not None:
             self._journal.append({"told": number, "outcome": dataclasses.asdict(outcome)})
         self._tell(number, outcome)
@@ -146,10 +149,20 @@ class Search:
 
     def _ask(self, limit: int) -> list[Asked]:
         new = self._draw(limit)
-        if self._journal is not None:
-            rows = [dataclasses.asdict(asked) for asked in new]
-            self._journal.append({"asked": rows, "limit": limit, "trials": self._trials})
+        rows = [dataclasses.asdict(asked) for asked in new]
+        self._not_written = {"asked": rows, "limit": limit, "trials": self._trials}
+        try:
+            self._write_asked()
+        except OSError:
+            self._given_back.update(asked.number for asked in new)
+            raise
         return new
+
+    def _write_asked(self) -> None:
+        """The oracle cannot take back what it was asked, so a line that a full disk refused is written later."""
+        if self._not_written is not None and self._journal is not None:
+            self._journal.append(self._not_written)
+        self._not_written = None
 
     def _draw(self, limit: int, recorded: list[dict[str, Any]] | None = None) -> list[Asked]:
         """New trials. One line of the journal has all of them, so that a kill cannot come between."""

@@ -124,5 +124,5 @@ def _hyperparameter(dimension: Dimension, start: Any, conditions: list[Any]) -> 
     if isinstance(values, range):
         default = int(start) if is_number(start) and start in values else None
         return hyperparameters.Int(key, low, high, default=default, **form)
-    within = is_number(start) and high is not None and low <= start <= high
+    within = is_number(start) and low is not None and high is not None and low <= start <= high
     return hyperparameters.Float(key, low, high, default=float(start) if within else None, **form)
