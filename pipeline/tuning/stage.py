@@ -20,6 +20,7 @@ from pipeline.report.tuning_page import write_tuning_page
 from pipeline.runs import Run, write_json
 from pipeline.spec import Spec
 from pipeline.training.search import Header, Journal, Search, Trial, check_space
+from pipeline.tuning.address import listening
 from pipeline.tuning.clock import Clock
 from pipeline.tuning.finalists import Finalist, in_order, noise, number_of_finalists, score_again, winner
 from pipeline.tuning.jobs import jobs_of, merged
@@ -44,7 +45,12 @@ def search_and_choose(context: Context) -> dict[str, Any]:
         search = search_of(config, spec, space, journal)
         clock = Clock(config.tune.budget_seconds, sum(trial.outcome.seconds for trial in search.trials))
         trainer = Trainer(context, spec, work)
-        run_search(context, search, trainer, clock)
+        if config.tune.workers > 1 or listening():
+            from pipeline.tuning import local_workers  # which needs this module
+
+            local_workers.run_search(context, space, work, search, clock)
+        else:
+            run_search(context, search, trainer, clock)
     ranked = in_order(search.trials)
     if not ranked:
         raise none_scored(search.trials)
@@ -55,13 +61,11 @@ def search_and_choose(context: Context) -> dict[str, Any]:
 def run_search(context: Context, search: Search, trainer: Trainer, clock: Clock) -> None:
     """Until the search is over, or the time is."""
     config, reporter = context.config, context.reporter
-    limit = _IN_LIMITED_TIME if config.tune.budget else _AT_ONCE
-    limit = _BAYESIAN if config.tune.algorithm == "bayesian" else limit
     trainer.has_time = lambda: clock.has_time_for_trials(number_of_finalists(config) > 0)
     with reporter.bar("trials", config.tune.trials) as advance:
         progress = Progress(search, advance)
         while not search.is_over and trainer.has_time():
-            asked = search.ask(limit)
+            asked = search.ask(most_at_once(config))
             jobs = jobs_of(asked, config)
             trainer.on_progress = partial(progress.show, epochs=sum(job.asked.epochs for job in jobs) / len(asked))
             for one, outcome in merged(trainer.train(jobs), config.tune.seeds):
@@ -69,6 +73,13 @@ def run_search(context: Context, search: Search, trainer: Trainer, clock: Clock)
                 if outcome.error:
                     reporter.warn(f"trial {one.number} failed: {outcome.error.splitlines()[0]}")
             progress.end_of_round()
+
+
+def most_at_once(config: Config, workers: int = 1) -> int:
+    """Trials that a search asks for at once, for so many workers together."""
+    if config.tune.algorithm == "bayesian":
+        return _BAYESIAN
+    return workers * (_IN_LIMITED_TIME if config.tune.budget else _AT_ONCE)
 
 
 @dataclass

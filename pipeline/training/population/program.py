@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.training.schedules import SCHEDULES
 
 # State and settings are plain trees of tensors, so that they can be handed in and out of a graph, cut and saved.
 Tree = dict[str, Any]
+_KEPT_GRAPHS = 6
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Form:
       stacked: whether all trials are computed at once; else there is one.
       same_seeds: whether dropout draws the same numbers for all trials; they are drawn once then.
       same_batches: whether all trials see the same batches.
-      smoothing: whether a label is smoothed; averages, penalties, proximal: whether there are any.
+      smoothing, averages, l1, l2, proximal, clips: whether some trial has it.
       precision: of the steps.
     """
 
@@ -40,8 +42,10 @@ class Form:
     same_batches: bool
     smoothing: bool
     averages: bool
-    penalties: bool
+    l1: bool
+    l2: bool
     proximal: bool
+    clips: bool
     precision: Precision
 
 
@@ -58,12 +62,8 @@ class Program:
         self.model, self.spec, self.form, self.layout = model, spec, form, Layout.of(model)
         generators = [one for layer in model._flatten_layers() for one in layer._seed_generators]
         self._seeds = {id(one.state) for one in generators}
-        self._updates = {
-            kind: update_of(kind, self.layout.segments, self.layout.decays) for kind in dict.fromkeys(form.kinds)
-        }
-        self._steps = tf.function(self._many, autograph=False)
-        self._sums = tf.function(self._validation_sums, autograph=False)
-        self._traced: dict[str, Any] = {}
+        self._updates = {kind: update_of(kind, self.layout.decays, clips=form.clips) for kind in form.kinds}
+        self._traced: OrderedDict[Any, Any] = OrderedDict()
 
     def is_seed(self, variable: keras.Variable) -> bool:
         """Whether it is the state of a generator of random numbers."""
@@ -80,30 +80,30 @@ class Program:
         Returns:
           The state after them.
         """
-        arguments = (tf.constant(count, tf.int32), state, settings)
-        if "steps" not in self._traced:
-            self._traced["steps"] = self._steps.get_concrete_function(batches, *self._specs(arguments))
-        result: Tree = self._traced["steps"](batches, *arguments)
+        arguments = (batches, tf.constant(count, tf.int32), state, settings)
+        result: Tree = self._graph(self._many, arguments, len(settings["factor"]))(*arguments)
         return result
 
     def validation(self, batch: tuple[Any, ...], state: Tree) -> tuple[tf.Tensor, tf.Tensor]:
         """Sums over the rows of a batch of weight times loss, float64 [trials], and of the weights, float64 []."""
-        arguments = (_rows(state, averaged=True), state["other"])
-        key = repr(tf.nest.map_structure(tf.TensorSpec.from_tensor, batch))
-        if key not in self._traced:
-            self._traced[key] = self._sums.get_concrete_function(batch, *self._specs(arguments))
-        found: tuple[tf.Tensor, tf.Tensor] = self._traced[key](batch, *arguments)
+        arguments = (batch, _rows(state, averaged=True), state["other"])
+        sizes = tf.nest.map_structure(lambda tensor: tuple(tensor.shape), batch)
+        found: tuple[tf.Tensor, tf.Tensor] = self._graph(
+            self._validation_sums, arguments, len(arguments[1]), repr(sizes)
+        )(*arguments)
         return found
 
-    def _specs(self, tree: Any) -> Any:
-        """Of tensors whose first axis is that of the trials: their number may change, and the graph remain."""
+    def _graph(self, function: Any, arguments: Any, *key: Any) -> Any:
+        """Of so many trials. For a number that is written into it TensorFlow needs no gathering of each trial's part.
 
-        def spec(path: tuple[Any, ...], tensor: tf.Tensor) -> tf.TensorSpec:
-            is_shared = tensor.shape.rank == 0 or (self.form.same_seeds and "seeds" in path)
-            free = self.form.stacked and not is_shared
-            return tf.TensorSpec([None, *tensor.shape[1:]] if free else tensor.shape, tensor.dtype)
-
-        return _map_with_path(spec, tree)
+        Only the latest few are kept: of a search the graphs of larger populations are not needed any more.
+        """
+        if key not in self._traced:
+            self._traced[key] = tf.function(function, autograph=False).get_concrete_function(*arguments)
+        self._traced.move_to_end(key)
+        while len(self._traced) > _KEPT_GRAPHS:
+            self._traced.popitem(last=False)
+        return self._traced[key]
 
     def _many(self, batches: tf.data.Iterator, count: tf.Tensor, state: Tree, settings: Tree) -> Tree:
         def one(done: tf.Tensor, state: Tree) -> tuple[tf.Tensor, Tree]:
@@ -170,7 +170,7 @@ class Program:
         form, begin, kinds, penalties = self.form, 0, {}, []
         step = tf.cast(state["step"], tf.float32)
         share = _shares(state["step"], settings)
-        regularized = (settings["l1"] + settings["l2"]) > 0 if form.penalties else None
+        regularized = (settings["l1"] + settings["l2"]) > 0 if form.l1 or form.l2 else None
         touched = self.layout.touched(gradient, regularized)
         ema = 1.0 - tf.minimum(settings["ema"], step / (step + 9.0)) if form.averages else None
         for kind in form.kinds:
@@ -181,8 +181,7 @@ class Program:
                 return values if values is None or len(form.kinds) == 1 else values[begin:end]
 
             of = Coefficients(*(mine(settings["coefficients"][name]) for name in Coefficients._fields))
-            l1, l2 = (mine(settings[name]) if form.penalties else None for name in ("l1", "l2"))
-            proximal = mine(settings["proximal"]) if form.proximal else None
+            l1, l2, proximal = (mine(settings["rows"].get(name)) for name in ("l1", "l2", "proximal"))
             numbers = Step(of.rate * mine(share), step + 1.0, of, l1, l2, proximal, mine(ema), mine(touched))
             weights, slots, average, penalty = self._updates[kind](
                 old["weights"], mine(gradient), old["slots"], old.get("average"), numbers
@@ -224,15 +223,6 @@ class Program:
         pairs = list(zip(self.model.non_trainable_variables, state, strict=True))
         other = [value for variable, value in pairs if not self.is_seed(variable)]
         return other, [value for variable, value in pairs if self.is_seed(variable)]
-
-
-def _map_with_path(function: Callable[[tuple[Any, ...], Any], Any], tree: Any, path: tuple[Any, ...] = ()) -> Any:
-    """Every leaf of a tree of dicts, lists and tuples, by its keys and itself."""
-    if isinstance(tree, dict):
-        return {key: _map_with_path(function, value, (*path, key)) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(_map_with_path(function, value, (*path, place)) for place, value in enumerate(tree))
-    return function(path, tree)
 
 
 def _rows(state: Tree, *, averaged: bool = False) -> tf.Tensor:

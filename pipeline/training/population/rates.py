@@ -48,5 +48,11 @@ def _call(layer: Any, rate: tf.Tensor, inputs: tf.Tensor, training: bool = False
     # As Keras' backend draws: the same seed gives the same mask.
     seed = tf.cast(tf.math.floormod(tf.convert_to_tensor(layer.seed_generator.next()), tf.int32.max - 1), tf.int32)
     whole = getattr(layer, "_get_noise_shape", None)
-    shape = whole(inputs) if whole else layer.noise_shape
-    return tf.nn.experimental.stateless_dropout(inputs, rate=rate, seed=seed, noise_shape=shape)
+    wanted = whole(inputs) if whole else layer.noise_shape
+    shape = tf.shape(inputs) if wanted is None else tf.stack([_size(inputs, *one) for one in enumerate(wanted)])
+    kept = tf.random.stateless_uniform(shape, seed, dtype=inputs.dtype) >= rate
+    return inputs * tf.where(kept, 1 / (1 - rate), tf.zeros((), inputs.dtype))
+
+
+def _size(inputs: tf.Tensor, axis: int, size: Any) -> Any:
+    return tf.shape(inputs)[axis] if size is None else size

@@ -25,6 +25,7 @@ from pipeline.training.population.state import (
     stacked,
     unstacked,
 )
+from pipeline.training.population.structure import is_better_alone
 from pipeline.training.population.updates import kind_of
 from pipeline.training.steps import Pace, in_memory
 
@@ -32,8 +33,8 @@ from pipeline.training.steps import Pace, in_memory
 _WORTH_MEASURING = 3.0
 _MEASURED_SECONDS, _MEASURED_STEPS = 0.2, 8
 _CLEARLY = 0.8
-# Trials that are over leave the others when so large a part is gone: to cut the matrices costs a moment, too.
-_GONE = 0.25
+# Trials that are over leave the others when it saves so many seconds: the others then need a graph of their own.
+_WORTH_LEAVING = 1.5
 
 
 @dataclass
@@ -95,7 +96,7 @@ class Population:
         """Trains all of them; the lanes are in the order of the candidates."""
         order = in_order(self.candidates)
         left = [lane for lane in (self.lanes[place] for place in order) if not self._is_over(lane)]
-        if self.together is False:
+        if self.together is False or (self.together is None and is_better_alone(self.candidates[0].model)):
             self._parts = [_Part(self, [lane], stacked=False) for lane in left]
         else:
             by_step = {step: [lane for lane in left if lane.step == step] for step in {lane.step for lane in left}}
@@ -144,7 +145,7 @@ class Population:
         everyone = form_of(self.candidates, stacked=stacked, same_seeds=True, same_batches=True)
         seeds = {str(self._seeds(candidate)) for candidate in mine}
         own = form_of(mine, stacked=stacked, same_seeds=len(seeds) == 1, same_batches=len(self._used(lanes)) == 1)
-        flags = {name: getattr(everyone, name) for name in ("smoothing", "penalties", "proximal")}
+        flags = {name: getattr(everyone, name) for name in ("smoothing", "l1", "l2", "proximal", "clips")}
         return Form(**{**own.__dict__, **flags})
 
     def settings(self, lanes: Sequence[Lane]) -> dict[str, Any]:
@@ -205,8 +206,7 @@ class _Part:
     def is_better_alone(self) -> bool:
         """Whether one trial after another would be quicker; measured once, if there is enough left to save."""
         per_step = self._pace.seconds_per_step or 0.0
-        left = (self.of.epochs * self.of._steps_per_epoch - self.step) * per_step
-        if self._measured or left < _WORTH_MEASURING or not self.lanes:
+        if self._measured or self._seconds_left() < _WORTH_MEASURING or not self.lanes:
             return False
         self._measured = True
         self.save_states()
@@ -266,6 +266,9 @@ class _Part:
     def _set_factors(self) -> None:
         self._settings["factor"] = np.array([lane.factor() for lane in self.lanes], np.float32)
         self._tensors = tf.nest.map_structure(tf.constant, self._settings)
+        segments = self.program.layout.segments  # once, and not at every step
+        penalties = [name for name in ("l1", "l2", "proximal") if getattr(self.form, name)]
+        self._tensors["rows"] = {name: tf.gather(self._tensors[name], segments, axis=1) for name in penalties}
 
     def _unstacked(self) -> list[dict[str, Any]]:
         return unstacked(self._state, self._kinds, self.form)
@@ -299,10 +302,14 @@ class _Part:
         return str(error)
 
     def _remove(self) -> None:
-        """Lanes that are over leave, when they are many enough."""
+        """Lanes that are over leave, when that saves more than the graph for those that are left costs."""
         over = [place for place, lane in enumerate(self.lanes) if lane.is_over(self.of.patience)]
-        if len(over) == len(self.lanes) or len(over) > _GONE * len(self.lanes):
+        saved = self._seconds_left() * len(over) / len(self.lanes)
+        if len(over) == len(self.lanes) or saved > _WORTH_LEAVING:
             self.leave(over)
+
+    def _seconds_left(self) -> float:
+        return (self.of.epochs * self.of._steps_per_epoch - self.step) * (self._pace.seconds_per_step or 0.0)
 
 
 def _feed_key(train: tf.data.Dataset) -> str:

@@ -30,8 +30,10 @@ def form_of(candidates: Sequence[Candidate], *, stacked: bool, same_seeds: bool,
         same_batches=same_batches,
         smoothing=any(candidate.label_smoothing for candidate in candidates),
         averages=candidates[0].ema is not None,
-        penalties=any(any(one.l1 + one.l2) for one in numbers),
+        l1=any(any(one.l1) for one in numbers),
+        l2=any(any(one.l2) for one in numbers),
         proximal=any(any(one.proximal) for one in numbers),
+        clips=any(candidate.optimizer.clip_norm is not None for candidate in candidates),
         precision=candidates[0].precision,
     )
 

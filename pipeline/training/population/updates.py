@@ -43,7 +43,7 @@ class Step(NamedTuple):
       rate: float32 [trials], of this step.
       number: float32 [], of the step, counted from 1.
       of: the trials' coefficients.
-      l1, l2, proximal: float32 [trials, variables]; None where no trial has one.
+      l1, l2, proximal: float32 [trials, weights]; None where no trial has one.
       ema: float32 [trials], the share of the average that this step replaces; None where no trial averages.
       touched: bool [trials, weights], what may change; None: all. Of a table of embeddings only the rows in the batch.
     """
@@ -126,14 +126,13 @@ def first_slots(optimizer: Any, num_weights: int) -> list[np.ndarray]:
     return [np.full(num_weights, start, np.float32) for _ in range(KINDS[str(kind_of(optimizer))].num_slots)]
 
 
-def update_of(kind: str, segments: np.ndarray, decays: np.ndarray, *, fused: bool = True) -> Callable[..., Any]:
+def update_of(kind: str, decays: np.ndarray, *, clips: bool) -> Callable[..., Any]:
     """One step of all trials of a kind.
 
     Args:
       kind: of `KINDS`.
-      segments: int32 [weights], the variable that each weight belongs to.
       decays: bool [weights], whether AdamW's decay is for it.
-      fused: by XLA.
+      clips: whether some trial's gradients are clipped.
 
     Returns:
       (weights, gradient, slots, average or None, step) -> weights, slots, average and penalties: [trials, weights], but
@@ -142,14 +141,8 @@ def update_of(kind: str, segments: np.ndarray, decays: np.ndarray, *, fused: boo
     apply = KINDS[kind].apply
 
     def update(weights: tf.Tensor, gradient: tf.Tensor, slots: Slots, average: Any, step: Step) -> Any:
-        penalty = tf.zeros(tf.shape(weights)[:1])
-        if step.l1 is not None:
-            l1, l2 = (tf.gather(values, segments, axis=1) for values in (step.l1, step.l2))
-            penalty = tf.reduce_sum(l1 * tf.abs(weights) + l2 * tf.square(weights), axis=1)
-            gradient += l1 * tf.sign(weights) + 2.0 * l2 * weights
-        norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1, keepdims=True))
-        clip = _column(step.of.clip)
-        gradient = tf.where(norm > clip, gradient * (clip / norm), gradient)
+        gradient, penalty = _with_penalties(weights, gradient, step)
+        gradient = _clipped(gradient, step.of.clip) if clips else gradient
         kept = tf.where(decays, 1 - _column(step.rate * step.of.decay), 1.0)
         new, new_slots = apply(weights * kept, gradient, slots, step)
         if step.touched is not None:
@@ -158,11 +151,29 @@ def update_of(kind: str, segments: np.ndarray, decays: np.ndarray, *, fused: boo
         if average is not None:
             average += _column(step.ema) * (new - average)
         if step.proximal is not None:
-            threshold = tf.gather(step.proximal, segments, axis=1) * _column(step.rate)
+            threshold = step.proximal * _column(step.rate)
             new = tf.where(threshold > 0, tf.sign(new) * tf.maximum(tf.abs(new) - threshold, 0.0), new)
         return new, new_slots, average, penalty
 
-    return tf.function(update, jit_compile=True, autograph=False) if fused else update
+    return tf.function(update, jit_compile=True, autograph=False)
+
+
+def _with_penalties(weights: tf.Tensor, gradient: tf.Tensor, step: Step) -> tuple[tf.Tensor, tf.Tensor]:
+    """The gradient with that of the penalties, and what they add to the loss, float32 [trials]."""
+    penalty = tf.zeros(tf.shape(weights)[:1])
+    if step.l1 is not None:
+        penalty += tf.reduce_sum(step.l1 * tf.abs(weights), axis=1)
+        gradient += step.l1 * tf.sign(weights)
+    if step.l2 is not None:
+        penalty += tf.reduce_sum(step.l2 * tf.square(weights), axis=1)
+        gradient += 2.0 * step.l2 * weights
+    return gradient, penalty
+
+
+def _clipped(gradient: tf.Tensor, clip: tf.Tensor) -> tf.Tensor:
+    """Scaled so that each trial's norm is at most its own."""
+    norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1, keepdims=True))
+    return tf.where(norm > _column(clip), gradient * (_column(clip) / norm), gradient)
 
 
 def _column(values: tf.Tensor) -> tf.Tensor:
