@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pipeline import models
 from pipeline.errors import ConfigError
 from pipeline.models.bags import EmbeddingBag
+from pipeline.models.embeddings import category_width
 from pipeline.models.numbers import PeriodicEmbedding, PiecewiseEmbedding, PiecewiseLinear
 from pipeline.models.outputs import example_losses, predict, scores
 from pipeline.models.regularization import kernel
@@ -310,6 +311,21 @@ def test_the_members_of_an_ensemble_differ_and_their_number_follows_the_budget()
     ]
     assert members == sorted(members)
     assert members[0] < members[-1] == 32
+
+
+@pytest.mark.parametrize("numbers", ["plain", "piecewise"])
+def test_a_member_of_an_ensemble_begins_with_one_number_for_each_column(numbers: str) -> None:
+    spec = Spec("binary", 2, num_numeric=3, vocabulary_sizes=(5, 30), edges=((0.0, 1.0), (0.0, 2.0)))
+    scale = models.tabm(spec, members=2, embedding_width=4, numbers=numbers).get_layer("members").scale.numpy()
+    embedded = [1, 1, 1] if numbers == "plain" else [4, 4, 1]
+    widths = [*embedded, category_width(5), category_width(30)]
+    columns = np.split(scale, np.cumsum(widths)[:-1], axis=2)
+    assert scale.shape == (2, 1, sum(widths))
+    assert all(np.ptp(column, axis=2).max() == 0 for column in columns)
+    if numbers == "piecewise":
+        assert len({float(column[0, 0, 0]) for column in columns}) == len(columns)
+    else:
+        assert set(np.abs(scale).ravel().tolist()) == {1.0}
 
 
 @settings(max_examples=20, deadline=None)
