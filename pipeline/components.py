@@ -287,13 +287,13 @@ def _check_space(space: dict[str, Any], function: Any) -> None:
     from pipeline.errors import did_you_mean
 
     known = [f"model.{name}" for name in inspect.signature(function).parameters if name != "spec"]
-    known += [f"train.{name}" for name in Train.model_fields]
+    known += [f"train.{name}" for name in Train.model_fields if name not in ("epochs", "budget", "patience")]
     open_ended = any(
         parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(function).parameters.values()
     )
     for key in space:
         parent = ".".join(key.split(".")[:2])
-        if parent not in known and not (open_ended and parent.startswith("model.")):
+        if key.startswith(("model.", "train.")) and parent not in known and not (open_ended and parent.startswith("model.")):
             raise ConfigError(
                 f'"tune.space": there is no key "{key}".',
                 expected=f"one of {', '.join(known)}",

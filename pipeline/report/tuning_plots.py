@@ -173,6 +173,8 @@ class TuningPainter:
         high = max(high, float(np.median(starts)) if starts else high)
         if low > 0 and high / low > 10:
             plot.set_yscale("log")
+            for axis in (plot.yaxis.set_major_formatter, plot.yaxis.set_minor_formatter):
+                axis("{x:g}")  # powers of ten come as formulas, which are not drawn as such here
             plot.set_ylim(low * 0.9, high * 1.15)
         elif high > low:
             plot.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))

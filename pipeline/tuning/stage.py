@@ -19,7 +19,7 @@ from pipeline.report.hparams import write_hparams
 from pipeline.report.tuning_page import write_tuning_page
 from pipeline.runs import Run, write_json
 from pipeline.spec import Spec
-from pipeline.training.search import Header, Journal, Search, Trial, check_space
+from pipeline.training.search import Asked, Header, Journal, Outcome, Search, Trial, check_space
 from pipeline.tuning.address import listening
 from pipeline.tuning.clock import Clock
 from pipeline.tuning.finalists import Finalist, in_order, noise, number_of_finalists, score_again, winner
@@ -71,7 +71,7 @@ def run_search(context: Context, search: Search, trainer: Trainer, clock: Clock)
             for one, outcome in merged(trainer.train(jobs), config.tune.seeds):
                 search.tell(one.number, outcome)
                 if outcome.error:
-                    reporter.warn(f"trial {one.number} failed: {outcome.error.splitlines()[0]}")
+                    reporter.warn(failure(one, outcome))
             progress.end_of_round()
 
 
@@ -82,6 +82,12 @@ def most_at_once(config: Config, workers: int = 1) -> int:
     return workers * (_IN_LIMITED_TIME if config.tune.budget else _AT_ONCE)
 
 
+def failure(asked: Asked, outcome: Outcome) -> str:
+    """What a failed trial says, on one line; all of it is in trials.json."""
+    first = str(outcome.error).splitlines()[0].removesuffix(" The batch of that step:")
+    return f"trial {asked.number} failed: {first}"
+
+
 @dataclass
 class Progress:
     """The bar of a search: parts of trials count, too, since many are trained at once."""
@@ -90,6 +96,9 @@ class Progress:
     advance: Any
     _shown: float = 0.0
     _before: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.end_of_round()  # some are done where a search goes on
 
     def show(self, done: float, epochs: float = 1.0) -> None:
         """So many epochs of this round are done, of so many that a trial has."""

@@ -22,7 +22,7 @@ class Lane:
       step: how many are done.
       state: what it is after them, to go on from; None: it has not begun, or is with others in a program.
       seconds: its share of the time.
-      together: how many were trained at once when it ended.
+      together: how many were trained at once, at most.
     """
 
     place: int

@@ -199,7 +199,7 @@ class _Part:
         for lane in self.lanes:
             lane.step = self.step
             lane.seconds += (time.perf_counter() - started) / len(self.lanes)
-            lane.together = len(self.lanes)
+            lane.together = max(lane.together, len(self.lanes))
         self._remove()
         return measured
 
@@ -278,7 +278,8 @@ class _Part:
             found = [self.program.validation(batch, self._state) for batch in self.of._batches]
         losses = sum(total.numpy() for total, _ in found) / sum(float(weight) for _, weight in found)
         for place, lane in enumerate(self.lanes):
-            lane.end_epoch(float(losses[place]), self._wrong(place))
+            if not lane.is_over(self.of.patience):  # else it only waits to leave, and alone it would have ended
+                lane.end_epoch(float(losses[place]), self._wrong(place))
         self._state["total"] = tf.zeros_like(self._state["total"])
         if any(lane.candidate.optimizer.schedule == "reduce_on_plateau" for lane in self.lanes):
             self._set_factors()

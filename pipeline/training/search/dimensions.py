@@ -82,6 +82,7 @@ def read_dimension(key: str, form: Any) -> Dimension:
         raise ConfigError(
             f'"tune.space": "{key}" cannot be tuned.',
             expected=f"a key below model or train, and none of {', '.join(_NOT_TUNABLE)}",
+            fix="Data are prepared once for all trials; how long a trial is, tune.epochs and tune.patience say.",
         )
     if not isinstance(form, dict):
         return _listed(key, form, {})
