@@ -7,6 +7,7 @@ directory; 130 interrupted.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.progress import Reporter
     from pipeline.runner import Result
+    from pipeline.runs import Run
+    from pipeline.tuning.address import Address
 
 app = typer.Typer(
     help="From raw rows to an evaluated SavedModel. Begin with: pipeline init PATH",
@@ -55,6 +58,46 @@ def run(
     reporter = _reporter(quiet)
     loaded = _load(config, set_)
     _show(runner.run(loaded, reporter, until=until.value if until else None), as_json, quiet)
+
+
+@app.command()
+def tune(
+    config: ConfigPath,
+    more: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="So many more trials than the last search of this config.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on with a search that was interrupted.")] = False,
+    chief: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Hand the trials to workers, and listen for them there.")
+    ] = None,
+    worker: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Train trials of the search whose chief listens there.")
+    ] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run up to the search for hyperparameters, alone or with workers on other machines."""
+    from pipeline import runner
+    from pipeline.tuning import beforehand
+    from pipeline.tuning.address import Address, listening_at
+
+    reporter, loaded = _reporter(quiet), _load(config, set_)
+    beforehand.check_options(loaded, {"--worker": worker, "--chief": chief, "--more": more, "--resume": resume})
+    address = Address.parse(chief, "--chief") if chief else None
+    if worker:
+        _work(loaded, Address.parse(worker, "--worker"), reporter, as_json)
+        return
+    if more or resume:
+        run, found = _places(loaded)
+        loaded = beforehand.extended(loaded, more, run, found["prepare"]) if more else loaded
+        if resume:
+            beforehand.check_interrupted(loaded, run, found["tune"])
+    with listening_at(address):
+        _show(runner.run(loaded, reporter, until="tune"), as_json, quiet)
+    if more:
+        sets = [*(set_ or []), f"tune.trials={loaded.tune.trials}"]
+        reporter.note(f"next: pipeline run {config} {shlex.join(part for one in sets for part in ('--set', one))}")
 
 
 @app.command()
@@ -294,6 +337,25 @@ def _load(path: Path, overrides: list[str] | None) -> Config:
     from pipeline.config import load_config
 
     return load_config(path, overrides or [])
+
+
+def _places(config: Config) -> tuple[Run, dict[str, str]]:
+    """The run of a config, and the fingerprint of every stage."""
+    from pipeline import runner
+
+    return runner._run_of(config), runner._fingerprints(config, runner._source_fingerprint(config))[0]
+
+
+def _work(config: Config, address: Address, reporter: Reporter, as_json: bool) -> None:
+    from pipeline import runner
+    from pipeline.tuning import beforehand, worker
+
+    prepared = next(state for state in runner.status(config) if state.stage == "prepare")
+    directory = beforehand.prepared_of(config, prepared.directory, prepared.state == "done")
+    trained = worker.work(config, directory, directory.parents[1], address, reporter)
+    reporter.note(f"trained {trained} trials for the chief at {address}")
+    if as_json:
+        print(json.dumps({"name": config.name, "trials": trained}))
 
 
 def _reporter(quiet: bool) -> Reporter:
