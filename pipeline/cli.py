@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.progress import Reporter
     from pipeline.runner import Result
-    from pipeline.runs import Run
     from pipeline.tuning.address import Address
 
 app = typer.Typer(
@@ -89,7 +88,7 @@ def tune(
         _work(loaded, Address.parse(worker, "--worker"), reporter, as_json)
         return
     if more or resume:
-        run, found = _places(loaded)
+        run, found = runner.places(loaded)
         loaded = beforehand.extended(loaded, more, run, found["prepare"]) if more else loaded
         if resume:
             beforehand.check_interrupted(loaded, run, found["tune"])
@@ -337,13 +336,6 @@ def _load(path: Path, overrides: list[str] | None) -> Config:
     from pipeline.config import load_config
 
     return load_config(path, overrides or [])
-
-
-def _places(config: Config) -> tuple[Run, dict[str, str]]:
-    """The run of a config, and the fingerprint of every stage."""
-    from pipeline import runner
-
-    return runner._run_of(config), runner._fingerprints(config, runner._source_fingerprint(config))[0]
 
 
 def _work(config: Config, address: Address, reporter: Reporter, as_json: bool) -> None:

@@ -293,7 +293,8 @@ def _check_space(space: dict[str, Any], function: Any) -> None:
     )
     for key in space:
         parent = ".".join(key.split(".")[:2])
-        if key.startswith(("model.", "train.")) and parent not in known and not (open_ended and parent.startswith("model.")):
+        is_free = open_ended and parent.startswith("model.")
+        if key.startswith(("model.", "train.")) and parent not in known and not is_free:
             raise ConfigError(
                 f'"tune.space": there is no key "{key}".',
                 expected=f"one of {', '.join(known)}",

@@ -103,9 +103,14 @@ def run_stage(config: Config, reporter: Reporter, name: str) -> Result:
     return _run(config, reporter, [stage_named(name)])
 
 
+def places(config: Config) -> tuple[Run, dict[str, str]]:
+    """The run of a config, and the fingerprint of every stage, under which its artifact is or will be."""
+    return _run_of(config), _fingerprints(config, _source_fingerprint(config))[0]
+
+
 def status(config: Config) -> list[State]:
     """The state of every stage."""
-    run, (found, _) = _run_of(config), _fingerprints(config, _source_fingerprint(config))
+    run, found = places(config)
     states = []
     for name, fingerprint in found.items():
         manifest = run.manifest(name, fingerprint)

@@ -67,7 +67,8 @@ def run_search(context: Context, search: Search, trainer: Trainer, clock: Clock)
         while not search.is_over and trainer.has_time():
             asked = search.ask(most_at_once(config))
             jobs = jobs_of(asked, config)
-            trainer.on_progress = partial(progress.show, epochs=sum(job.asked.epochs for job in jobs) / len(asked))
+            epochs = sum(job.asked.epochs for job in jobs) / max(len(asked), 1)  # none, where it finds that it is over
+            trainer.on_progress = partial(progress.show, epochs=epochs)
             for one, outcome in merged(trainer.train(jobs), config.tune.seeds):
                 search.tell(one.number, outcome)
                 if outcome.error:
