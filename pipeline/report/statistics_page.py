@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 from pipeline.data.drift import Drift
 from pipeline.data.statistics import FeatureStatistics, Numbers, Statistics
-from pipeline.errors import RunError
 from pipeline.report.histogram import COLORS, HistogramPainter, bin_edges, share_outside
+from pipeline.report.page import save_page, template
 from pipeline.report.summary import RANKS, Summary, percent, printable, summarize, top_shares
 
 # A histogram takes some 40 ms and 8 kB; more columns than this nobody looks through.
@@ -69,7 +68,7 @@ def write_page(sides: Mapping[str, Statistics], path: Path, *, title: str, drift
         _section(place, name, sides, drift, painter if place < MAX_HISTOGRAMS else None)
         for place, name in enumerate(names)
     ]
-    page = _template().render(
+    page = template("statistics.html.j2", printable=printable).render(
         title=printable(title, 200),
         sides=[(side, f"{found.num_rows:,}", color_of(sides, side)) for side, found in sides.items()],
         colors={side: color_of(sides, side) for side in sides},
@@ -79,7 +78,7 @@ def write_page(sides: Mapping[str, Statistics], path: Path, *, title: str, drift
         ranks=list(RANKS),
         max_histograms=MAX_HISTOGRAMS if len(names) > MAX_HISTOGRAMS else None,
     )
-    _write(path, page)
+    save_page(path, page)
 
 
 def color_of(sides: Mapping[str, Any], side: str) -> str:
@@ -136,29 +135,3 @@ def _bars(found: Mapping[str, FeatureStatistics]) -> list[_Bar]:
         )
         for name in names
     ]
-
-
-def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment.get_template("statistics.html.j2")
-
-
-def _write(path: Path, page: str) -> None:
-    """Whole or not at all."""
-    try:
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written: {error.strerror}.", fix="Check the folder and the space that is left."
-        ) from None

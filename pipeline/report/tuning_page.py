@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import RunError
+from pipeline.report.page import save_page, template
 from pipeline.report.summary import number, percent, printable
 from pipeline.report.tuning_axes import Axis, axes_of, show
 from pipeline.report.tuning_effects import Effect, effects
@@ -74,7 +73,7 @@ def write_tuning_page(directory: Path, name: str) -> Path:
     results = read_results(directory)
     axes = axes_of(results.space, results.trials)
     found = effects(results.trials, results.space, noise=results.noise)
-    page = _template().render(
+    page = template("tuning.html.j2", printable=printable, percent=percent, number=number).render(
         name=printable(name, 200),
         facts=_facts(results),
         cut_short=results.tuning.get("cut_short"),
@@ -91,7 +90,7 @@ def write_tuning_page(directory: Path, name: str) -> Path:
         max_pictures=MAX_PICTURES if len(axes) > MAX_PICTURES else None,
     )
     path = directory / "tuning.html"
-    _write(path, page)
+    save_page(path, page)
     return path
 
 
@@ -228,29 +227,3 @@ def _pictures(results: Results, axes: list[Axis], found: list[Effect]) -> dict[s
     # The largest effect next to the score: there lines can be followed.
     parallel = painter.parallel([axis for _, axis in reversed(shown)]) if axes else None
     return {"parallel": parallel, "curves": painter.curves(), "against": against}
-
-
-def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(printable=printable, percent=percent, number=number)
-    return environment.get_template("tuning.html.j2")
-
-
-def _write(path: Path, page: str) -> None:
-    """Whole or not at all."""
-    try:
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written: {error.strerror}.", fix="Check the folder and the space that is left."
-        ) from None
