@@ -33,7 +33,7 @@ def load(path: Path, fingerprint: str) -> dict[str, dict[str, Any]]:
     """What was saved, by the names of the jobs; nothing where there is none, or it is damaged or of something else."""
     with contextlib.suppress(OSError, ValueError):
         found = read(path, fingerprint)
-        return {name: {**own, "state": _of_numbers(own.pop("tree"), found.arrays)} for name, own in found.state.items()}
+        return {name: _saved(own, found.arrays) for name, own in found.state.items()}
     return {}
 
 
@@ -45,6 +45,11 @@ def lane_of(place: int, candidate: Candidate, saved: dict[str, Any] | None) -> L
 def remove(path: Path) -> None:
     """Removes what is not needed any more."""
     unlink([path])
+
+
+def _saved(own: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    state = _of_numbers(own["tree"], arrays)
+    return {**{key: value for key, value in own.items() if key != "tree"}, "state": state}
 
 
 def _numbered(tree: Any, arrays: dict[str, np.ndarray]) -> Any:

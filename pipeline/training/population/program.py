@@ -114,12 +114,13 @@ class Program:
 
     def _step(self, batch: Any, state: Tree, settings: Tree) -> Tree:
         rows = _rows(state)
+        weights = self.layout.variables(rows)
         with tf.GradientTape() as tape:
-            tape.watch(rows)
-            losses, other, seeds = self._losses(batch, rows, state, settings)
+            tape.watch(weights)
+            losses, other, seeds, named = self._losses(batch, weights, state, settings)
             total = tf.reduce_sum(losses)
-        gradient = tape.gradient(total, rows)
-        kinds, penalties = self._updated(gradient, state, settings)
+        gradient = self.layout.rows(tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+        kinds, penalties = self._updated(gradient, named, state, settings)
         losses += penalties
         bad = tf.logical_and(state["bad"] < 0, tf.logical_not(tf.math.is_finite(losses)))
         return {
@@ -134,11 +135,11 @@ class Program:
         }
 
     def _losses(
-        self, batch: Any, rows: tf.Tensor, state: Tree, settings: Tree
-    ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-        """Of every trial, without penalties, float32 [trials]; and what else a step changes in the model."""
+        self, batch: Any, weights: list[tf.Tensor], state: Tree, settings: Tree
+    ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
+        """Of every trial, without penalties, float32 [trials]; what else a step changes; the rows of tables it sees."""
         form = self.form
-        own: Tree = {"weights": self.layout.variables(rows), "other": state["other"], "rates": settings["rates"]}
+        own: Tree = {"weights": weights, "other": state["other"], "rates": settings["rates"]}
         if form.smoothing:
             own["smoothing"] = settings["smoothing"]
         if not form.same_seeds:
@@ -146,32 +147,36 @@ class Program:
         if not form.same_batches:
             own["batch"] = _chosen(batch, settings["batches"])
 
-        def of_one(trial: Tree) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+        def of_one(trial: Tree) -> Any:
             seeds = trial["seeds"] if "seeds" in trial else state["seeds"]
             return self._loss(trial.get("batch", batch), trial, seeds)
 
-        losses, other, seeds = self._map(of_one, own)
-        return losses, other, [seed[0] for seed in seeds] if form.same_seeds else seeds
+        losses, other, seeds, named = self._map(of_one, own)
+        return losses, other, [seed[0] for seed in seeds] if form.same_seeds else seeds, named
 
-    def _loss(self, batch: Any, trial: Tree, seeds: list[tf.Tensor]) -> tuple[tf.Tensor, Any, Any]:
-        """Of one trial, and its new state."""
+    def _loss(self, batch: Any, trial: Tree, seeds: list[tf.Tensor]) -> tuple[tf.Tensor, Any, Any, list[tf.Tensor]]:
+        """Of one trial, its new state, and the rows of tables that the batch names."""
         features, label, *weights = batch
         rates = tf.unstack(trial["rates"], num=trial["rates"].shape[0])
         precision = computing_in(self.model, self.form.precision)
-        with precision, dropping(self.model, rates):
-            logits, state = self.model.stateless_call(
-                trial["weights"], self._merged(trial["other"], seeds), features, training=True
+        with precision, dropping(self.model, rates), self.layout.naming(self.model) as named:
+            logits, state, own = self.model.stateless_call(
+                trial["weights"], self._merged(trial["other"], seeds), features, training=True, return_losses=True
             )
+        if len(own) > sum(variable.regularizer is not None for variable in self.model.trainable_variables):
+            raise ValueError("a layer adds losses of its own: the model must be trained alone")
         losses = example_losses(self.spec, label, tf.cast(logits, tf.float32), trial.get("smoothing", 0.0))
-        return tf.reduce_mean(losses * weights[0] if weights else losses), *self._divided(state)
+        return tf.reduce_mean(losses * weights[0] if weights else losses), *self._divided(state), named
 
-    def _updated(self, gradient: tf.Tensor, state: Tree, settings: Tree) -> tuple[Tree, tf.Tensor]:
+    def _updated(
+        self, gradient: tf.Tensor, named: list[tf.Tensor], state: Tree, settings: Tree
+    ) -> tuple[Tree, tf.Tensor]:
         """Every kind of optimizer moves its own trials."""
         form, begin, kinds, penalties = self.form, 0, {}, []
         step = tf.cast(state["step"], tf.float32)
         share = _shares(state["step"], settings)
         regularized = (settings["l1"] + settings["l2"]) > 0 if form.l1 or form.l2 else None
-        touched = self.layout.touched(gradient, regularized)
+        touched = self.layout.touched(named, regularized)
         ema = 1.0 - tf.minimum(settings["ema"], step / (step + 9.0)) if form.averages else None
         for kind in form.kinds:
             old = state["kinds"][kind]

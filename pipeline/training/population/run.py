@@ -233,8 +233,8 @@ class _Part:
         return [_Part(self.of, [lane], stacked=False) for lane in self.lanes]
 
     def save_states(self) -> None:
-        """Every lane gets its state."""
-        if self._iterator is not None:
+        """Every lane gets its state; those that left have theirs."""
+        if self._iterator is not None and self.lanes:
             for lane, state in zip(self.lanes, self._unstacked(), strict=True):
                 lane.state = state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,16 @@ import keras
 
 from pipeline.config import fingerprint
 from pipeline.models.bags import EmbeddingBag
+from pipeline.models.ensemble import MemberDropout
 from pipeline.models.regularization import ProximalL1L2
+from pipeline.models.text_conv import TokenVectors
 
-_PENALTIES = ("L1", "L2", "L1L2", "ProximalL1L2")
-# Of Keras' layers that draw random numbers, those whose rate can be a tensor (see `rates.py`).
-DROPOUT = (keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D)
+_PENALTIES = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2, ProximalL1L2)
+# Of the layers that draw random numbers, those whose rate can be a tensor (see `rates.py`). A class that is derived
+# from one of them may do something else, and keeps its rate.
+_DROPOUT = (keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D, MemberDropout)
+# Of their large tables a step changes a few rows, and lets the moments of all others be.
+_TABLES_OF_BAGS = (EmbeddingBag, TokenVectors)
 
 # TensorFlow has no form of these with a filter for each trial, and loops over the trials: four convnets of width 16 on
 # 8x8 images took 4.5 s of processor time together and 2.8 s one after another, of width 32 8.4 and 4.8 s.
@@ -59,7 +65,7 @@ def numbers_of(model: keras.Model) -> Numbers:
 
 def dropouts(model: keras.Model) -> list[Any]:
     """The dropout layers that drop something, in the order of the model."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, DROPOUT) and layer.rate > 0]
+    return [layer for layer in model._flatten_layers() if type(layer) in _DROPOUT and layer.rate > 0]
 
 
 def is_better_alone(model: keras.Model) -> bool:
@@ -70,9 +76,10 @@ def is_better_alone(model: keras.Model) -> bool:
 def structure_of(model: keras.Model) -> str | None:
     """A fingerprint of all but its numbers and weights; None where it must be trained alone.
 
-    Alone are: models that Keras cannot describe (subclasses without `get_config`), those with losses beside the
-    penalties of their weights, and those with an `EmbeddingBag`, of whose large tables a step changes a few rows:
-    stacked, it would touch them all.
+    Alone are: models that Keras cannot describe (subclasses without `get_config`, classes and functions that were
+    defined inside a function, whose surroundings may differ), those with losses beside the penalties of their weights
+    or with constraints, and those with an `EmbeddingBag` or `TokenVectors`, of whose large tables a step changes a few
+    rows: stacked, it would touch them all.
 
     Example:
       >>> def model(width, rate):
@@ -84,10 +91,9 @@ def structure_of(model: keras.Model) -> str | None:
       (True, False)
     """
     layers = list(model._flatten_layers())
-    if any(isinstance(layer, EmbeddingBag) or layer.activity_regularizer or layer._losses for layer in layers):
+    if any(isinstance(layer, _TABLES_OF_BAGS) or _adds_losses(layer) or _is_local(layer) for layer in layers):
         return None
-    regularizers = [variable.regularizer for variable in model.trainable_variables]
-    if not all(type(one).__name__ in _PENALTIES for one in regularizers if one is not None):
+    if not all(_is_plain(variable) for variable in model.trainable_variables):
         return None
     try:
         described = json.dumps(_without_numbers(keras.saving.serialize_keras_object(model)), default=repr)
@@ -97,16 +103,40 @@ def structure_of(model: keras.Model) -> str | None:
     return fingerprint([described, repr(shapes)])
 
 
+def _adds_losses(layer: Any) -> bool:
+    """Whether it has losses of its own, as far as one can see before it is called; `Program` sees the others."""
+    own = [cls for cls in type(layer).__mro__ if not cls.__module__.startswith("keras.")]
+    codes = [getattr(inspect.unwrap(value), "__code__", None) for cls in own for value in vars(cls).values()]
+    calls = any("add_loss" in code.co_names for code in codes if code is not None)
+    return bool(layer.activity_regularizer or layer._losses or calls)
+
+
+def _is_local(layer: Any) -> bool:
+    """Whether its class, or a function that it holds, is known to Keras by a name that others may have, too."""
+    return any("<locals>" in str(getattr(one, "__qualname__", "")) for one in (type(layer), *vars(layer).values()))
+
+
+def _is_plain(variable: keras.Variable) -> bool:
+    """Whether nothing but a penalty with known numbers acts on it beside its gradient."""
+    return variable.constraint is None and (variable.regularizer is None or type(variable.regularizer) in _PENALTIES)
+
+
 def _without_numbers(tree: Any) -> Any:
     if isinstance(tree, dict):
-        if tree.get("class_name") in _PENALTIES:
+        if _is_one_of(tree, _PENALTIES):
             return None
         found = {key: _without_numbers(value) for key, value in tree.items()}
-        if "Dropout" in str(tree.get("class_name")):
+        if _is_one_of(tree, _DROPOUT):
             config = found["config"]
             found["config"] = {**config, "rate": config["rate"] > 0}
         return found
     return [_without_numbers(value) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+def _is_one_of(tree: dict[str, Any], classes: tuple[type, ...]) -> bool:
+    """Whether it is an object of one of these classes, as Keras describes it."""
+    root = str(tree.get("module")).partition(".")[0]
+    return root in ("keras", "pipeline") and tree.get("class_name") in {cls.__name__ for cls in classes}
 
 
 def _penalty(regularizer: Any) -> tuple[float, float, float]:
