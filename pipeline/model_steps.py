@@ -55,7 +55,8 @@ def check_classes(context: Context, space: dict[str, Any]) -> None:
 
     label = LabelInfo.of(Store(context.inputs["prepare"] / "train"))
     for key in ("train.class_weight", "train.resample"):
-        for value in [context.config.section(key), *space.get(key, [])]:
+        tried = space.get(key, [])
+        for value in [context.config.section(key), *(tried.get("choices", []) if isinstance(tried, dict) else tried)]:
             label.by_index(value, key)
 
 
