@@ -28,7 +28,7 @@ class Form:
     """What is written into the graph; everything else is a tensor.
 
     Attributes:
-      kinds: of optimizers, in the order in which their trials stand.
+      kinds: of optimizers, all that occur.
       stacked: whether all trials are computed at once; else there is one.
       same_seeds: whether dropout draws the same numbers for all trials; they are drawn once then.
       same_batches: whether all trials see the same batches.
@@ -62,7 +62,7 @@ class Program:
         self.model, self.spec, self.form, self.layout = model, spec, form, Layout.of(model)
         generators = [one for layer in model._flatten_layers() for one in layer._seed_generators]
         self._seeds = {id(one.state) for one in generators}
-        self._updates = {kind: update_of(kind, self.layout.decays, clips=form.clips) for kind in form.kinds}
+        self._update = update_of(form.kinds, self.layout.decays, clips=form.clips)
         self._traced: OrderedDict[Any, Any] = OrderedDict()
 
     def is_seed(self, variable: keras.Variable) -> bool:
@@ -120,11 +120,11 @@ class Program:
             losses, other, seeds, named = self._losses(batch, weights, state, settings)
             total = tf.reduce_sum(losses)
         gradient = self.layout.rows(tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO))
-        kinds, penalties = self._updated(gradient, named, state, settings)
+        own, penalties = self._updated(gradient, named, state, settings)
         losses += penalties
         bad = tf.logical_and(state["bad"] < 0, tf.logical_not(tf.math.is_finite(losses)))
         return {
-            "kinds": kinds,
+            "own": own,
             "other": other,
             "seeds": seeds,
             "step": state["step"] + 1,
@@ -171,32 +171,25 @@ class Program:
     def _updated(
         self, gradient: tf.Tensor, named: list[tf.Tensor], state: Tree, settings: Tree
     ) -> tuple[Tree, tf.Tensor]:
-        """Every kind of optimizer moves its own trials."""
-        form, begin, kinds, penalties = self.form, 0, {}, []
+        """Every trial's optimizer moves its weights."""
+        form, own, rows = self.form, state["own"], settings["rows"]
         step = tf.cast(state["step"], tf.float32)
-        share = _shares(state["step"], settings)
         regularized = (settings["l1"] + settings["l2"]) > 0 if form.l1 or form.l2 else None
-        touched = self.layout.touched(named, regularized)
-        ema = 1.0 - tf.minimum(settings["ema"], step / (step + 9.0)) if form.averages else None
-        for kind in form.kinds:
-            old = state["kinds"][kind]
-            end = begin + tf.shape(old["weights"])[0]
-
-            def mine(values: Any, begin: Any = begin, end: Any = end) -> Any:
-                return values if values is None or len(form.kinds) == 1 else values[begin:end]
-
-            of = Coefficients(*(mine(settings["coefficients"][name]) for name in Coefficients._fields))
-            l1, l2, proximal = (mine(settings["rows"].get(name)) for name in ("l1", "l2", "proximal"))
-            numbers = Step(of.rate * mine(share), step + 1.0, of, l1, l2, proximal, mine(ema), mine(touched))
-            weights, slots, average, penalty = self._updates[kind](
-                old["weights"], mine(gradient), old["slots"], old.get("average"), numbers
-            )
-            kinds[kind] = {"weights": weights, "slots": slots}
-            if form.averages:
-                kinds[kind]["average"] = average
-            penalties.append(penalty)
-            begin = end
-        return kinds, tf.concat(penalties, axis=0)
+        numbers = Step(
+            rate=settings["coefficients"]["rate"] * _shares(state["step"], settings),
+            number=step + 1.0,
+            kind=settings["kind"],
+            of=Coefficients(**settings["coefficients"]),
+            l1=rows.get("l1"),
+            l2=rows.get("l2"),
+            proximal=rows.get("proximal"),
+            ema=1.0 - tf.minimum(settings["ema"], step / (step + 9.0)) if form.averages else None,
+            touched=self.layout.touched(named, regularized),
+        )
+        found = self._update(own["weights"], gradient, own["slots"], own.get("average"), numbers)
+        weights, slots, average, penalties = found
+        new = {"weights": weights, "slots": slots}
+        return {**new, "average": average} if form.averages else new, penalties
 
     def _validation_sums(self, batch: tuple[Any, ...], rows: tf.Tensor, other: Any) -> tuple[tf.Tensor, tf.Tensor]:
         features, label, *weights = batch
@@ -232,9 +225,8 @@ class Program:
 
 def _rows(state: Tree, *, averaged: bool = False) -> tf.Tensor:
     """The weights of all trials, float32 [trials, weights]; where they are averaged, the averages."""
-    kinds = state["kinds"].values()
-    rows = [kind.get("average", kind["weights"]) if averaged else kind["weights"] for kind in kinds]
-    return tf.concat(rows, axis=0) if len(rows) > 1 else rows[0]
+    found: tf.Tensor = state["own"].get("average" if averaged else "weights", state["own"]["weights"])
+    return found
 
 
 def _shares(step: tf.Tensor, settings: Tree) -> tf.Tensor:

@@ -20,13 +20,11 @@ from pipeline.training.population.program import Form, Program, Tree
 from pipeline.training.population.state import (
     beginning,
     form_of,
-    in_order,
     settings_of,
     stacked,
     unstacked,
 )
 from pipeline.training.population.structure import is_better_alone
-from pipeline.training.population.updates import kind_of
 from pipeline.training.steps import Pace, in_memory
 
 # What could be saved must be more than what measuring costs: a graph for one trial, and some steps of it.
@@ -94,8 +92,7 @@ class Population:
 
     def run(self) -> list[Lane]:
         """Trains all of them; the lanes are in the order of the candidates."""
-        order = in_order(self.candidates)
-        left = [lane for lane in (self.lanes[place] for place in order) if not self._is_over(lane)]
+        left = [lane for lane in self.lanes if not self._is_over(lane)]
         if self.together is False or (self.together is None and is_better_alone(self.candidates[0].model)):
             self._parts = [_Part(self, [lane], stacked=False) for lane in left]
         else:
@@ -140,19 +137,19 @@ class Population:
         return self.programs[form]
 
     def form(self, lanes: Sequence[Lane], *, stacked: bool) -> Form:
-        """Of some lanes; alone they all have one form, as far as their optimizers allow."""
+        """Of some lanes; the fewer forms there are, the fewer graphs are made."""
         mine = [lane.candidate for lane in lanes]
         everyone = form_of(self.candidates, stacked=stacked, same_seeds=True, same_batches=True)
         seeds = {str(self._seeds(candidate)) for candidate in mine}
         own = form_of(mine, stacked=stacked, same_seeds=len(seeds) == 1, same_batches=len(self._used(lanes)) == 1)
-        flags = {name: getattr(everyone, name) for name in ("smoothing", "l1", "l2", "proximal", "clips")}
-        return Form(**{**own.__dict__, **flags})
+        common = ("smoothing", "l1", "l2", "proximal", "clips", *(["kinds"] if stacked else []))
+        return replace(own, **{name: getattr(everyone, name) for name in common})
 
-    def settings(self, lanes: Sequence[Lane]) -> dict[str, Any]:
+    def settings(self, lanes: Sequence[Lane], form: Form) -> dict[str, Any]:
         """Of some lanes."""
         used = self._used(lanes)
         places = [used.index(self._feed_of[lane.place]) for lane in lanes]
-        return settings_of([lane.candidate for lane in lanes], places, self._num_steps)
+        return settings_of([lane.candidate for lane in lanes], places, self._num_steps, form.kinds)
 
     def batches(self, lanes: Sequence[Lane], step: int) -> tf.data.Iterator:
         """The batches of their feeds from a step on."""
@@ -175,8 +172,7 @@ class _Part:
         self.of, self.lanes, self.step = of, lanes, lanes[0].step
         self.form = of.form(lanes, stacked=stacked)
         self.program = of.program(self.form)
-        self._kinds = [str(kind_of(lane.candidate.optimizer)) for lane in lanes]
-        self._settings = of.settings(lanes)
+        self._settings = of.settings(lanes, self.form)
         self._state: Tree = {}
         self._tensors: Tree = {}
         self._iterator: tf.data.Iterator | None = None  # a part that waits takes no memory
@@ -248,8 +244,7 @@ class _Part:
         before = self.form
         self.form = self.of.form(self.lanes, stacked=before.stacked)
         self.program = self.of.program(self.form)
-        self._kinds = [self._kinds[place] for place in kept]
-        self._settings = self.of.settings(self.lanes)
+        self._settings = self.of.settings(self.lanes, self.form)
         self._set_state([lane.state for lane in self.lanes if lane.state is not None])
         self._set_factors()
         if not before.same_batches:  # of fewer feeds, perhaps
@@ -261,7 +256,7 @@ class _Part:
         self._iterator = self.of.batches(self.lanes, self.step)
 
     def _set_state(self, states: list[dict[str, Any]]) -> None:
-        self._state = stacked(states, self._kinds, self.form, self.step)
+        self._state = stacked(states, self.form, self.step)
 
     def _set_factors(self) -> None:
         self._settings["factor"] = np.array([lane.factor() for lane in self.lanes], np.float32)
@@ -271,7 +266,7 @@ class _Part:
         self._tensors["rows"] = {name: tf.gather(self._tensors[name], segments, axis=1) for name in penalties}
 
     def _unstacked(self) -> list[dict[str, Any]]:
-        return unstacked(self._state, self._kinds, self.form)
+        return unstacked(self._state, self.form)
 
     def _end_epoch(self) -> None:
         with _quiet_conversion():

@@ -10,21 +10,15 @@ import tensorflow as tf
 
 from pipeline.training.population.candidate import Candidate
 from pipeline.training.population.program import Form, Program, Tree
-from pipeline.training.population.updates import KINDS, Coefficients, coefficients_of, first_slots, kind_of
+from pipeline.training.population.updates import Coefficients, coefficients_of, first_slots, kind_of, num_slots
 from pipeline.training.schedules import SCHEDULES
 
 
-def in_order(candidates: Sequence[Candidate]) -> list[int]:
-    """Places of candidates, those with the same kind of optimizer side by side, as the graph has them."""
-    kinds = [kind_of(candidate.optimizer) for candidate in candidates]
-    return sorted(range(len(candidates)), key=lambda place: list(KINDS).index(str(kinds[place])))
-
-
 def form_of(candidates: Sequence[Candidate], *, stacked: bool, same_seeds: bool, same_batches: bool) -> Form:
-    """The form of the graph of a population, in the order of `in_order`."""
+    """The form of the graph of a population."""
     numbers = [candidate.numbers for candidate in candidates]
     return Form(
-        kinds=tuple(dict.fromkeys(str(kind_of(candidate.optimizer)) for candidate in candidates)),
+        kinds=tuple(sorted({str(kind_of(candidate.optimizer)) for candidate in candidates})),
         stacked=stacked,
         same_seeds=same_seeds,
         same_batches=same_batches,
@@ -38,18 +32,22 @@ def form_of(candidates: Sequence[Candidate], *, stacked: bool, same_seeds: bool,
     )
 
 
-def settings_of(candidates: Sequence[Candidate], batches: Sequence[int], num_steps: int) -> dict[str, Any]:
+def settings_of(
+    candidates: Sequence[Candidate], batches: Sequence[int], num_steps: int, kinds: Sequence[str]
+) -> dict[str, Any]:
     """All numbers of the trials, as arrays; they do not move.
 
     Args:
-      candidates: in the order of `in_order`.
+      candidates: the trials.
       batches: which of the batches of a step each of them sees.
       num_steps: of a whole training, which the schedules go by.
+      kinds: of the form.
     """
     numbers = [candidate.numbers for candidate in candidates]
     found = [coefficients_of(candidate.optimizer) for candidate in candidates]
     names = list(SCHEDULES)
     return {
+        "kind": np.array([kinds.index(str(kind_of(candidate.optimizer))) for candidate in candidates], np.int32),
         "coefficients": {
             name: np.array([getattr(one, name) for one in found], np.float32) for name in Coefficients._fields
         },
@@ -87,37 +85,37 @@ def beginning(candidate: Candidate, program: Program) -> dict[str, Any]:
     }
 
 
-def stacked(trials: Sequence[dict[str, Any]], kinds: Sequence[str], form: Form, step: int) -> Tree:
-    """The state of a population out of its trials', in the order of `in_order`.
+def stacked(trials: Sequence[dict[str, Any]], form: Form, step: int) -> Tree:
+    """The state of a population out of its trials'.
 
     Args:
       trials: as `beginning` and `unstacked` give them.
-      kinds: the optimizer of each.
       form: of the graph.
       step: that all of them have done.
     """
-    by_kind = {
-        kind: _stack([trial["own"] for trial, own in zip(trials, kinds, strict=True) if own == kind])
-        for kind in form.kinds
-    }
-    rest = _stack([{key: value for key, value in trial.items() if key not in ("own", "seeds")} for trial in trials])
+    wanted = num_slots(form.kinds)
+    rows = [{key: value for key, value in trial.items() if key != "seeds"} for trial in trials]
+    rows = [{**row, "own": {**row["own"], "slots": _filled(row["own"], wanted)}} for row in rows]
     first = [tf.constant(value) for value in trials[0]["seeds"]]
     seeds = first if form.same_seeds else _stack([trial["seeds"] for trial in trials])
-    return {**rest, "kinds": by_kind, "seeds": seeds, "step": tf.constant(step, tf.int32)}
+    return {**_stack(rows), "seeds": seeds, "step": tf.constant(step, tf.int32)}
 
 
-def unstacked(state: Tree, kinds: Sequence[str], form: Form) -> list[dict[str, Any]]:
+def unstacked(state: Tree, form: Form) -> list[dict[str, Any]]:
     """The inverse: the trials, each by itself."""
     arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), state)
-    seen = dict.fromkeys(form.kinds, 0)
+    rest = {key: value for key, value in arrays.items() if key not in ("seeds", "step")}
     found = []
-    for place, kind in enumerate(kinds):
-        own = _at(arrays["kinds"][kind], seen[kind])
-        seen[kind] += 1
-        rest = {key: _at(value, place) for key, value in arrays.items() if key not in ("kinds", "seeds", "step")}
+    for place in range(len(arrays["bad"])):
         seeds = arrays["seeds"] if form.same_seeds else _at(arrays["seeds"], place)
-        found.append({**rest, "own": own, "seeds": seeds})
+        found.append({**_at(rest, place), "seeds": seeds})
     return found
+
+
+def _filled(own: dict[str, Any], num_slots: int) -> list[np.ndarray]:
+    """As many slots as the form has: one that a trial's optimizer does not use stays as it is."""
+    more = [np.zeros_like(own["weights"])] * num_slots
+    return [*own["slots"], *more][:num_slots]
 
 
 def _stack(trees: Sequence[Any]) -> Any:

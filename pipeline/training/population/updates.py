@@ -1,12 +1,14 @@
 """The optimizers' steps for many trials at once: the formulas of TensorFlow's kernels with a number a trial each.
 
-Every function is one fused loop over [trials, weights], by XLA: written as TensorFlow operations, Adam alone goes over
-the weights a dozen times, and took a third of a step.
+All of it is one fused loop over [trials, weights], by XLA: written as TensorFlow operations, Adam alone goes over the
+weights a dozen times, and took a third of a step. Where trials have different methods, the step of each method is
+computed for all of them, and each trial takes its own: that is cheaper than to part them, and the program is the same
+however many of each there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +44,7 @@ class Step(NamedTuple):
     Attributes:
       rate: float32 [trials], of this step.
       number: float32 [], of the step, counted from 1.
+      kind: int32 [trials], the place of its method in the form's `kinds`.
       of: the trials' coefficients.
       l1, l2, proximal: float32 [trials, weights]; None where no trial has one.
       ema: float32 [trials], the share of the average that this step replaces; None where no trial averages.
@@ -50,6 +53,7 @@ class Step(NamedTuple):
 
     rate: tf.Tensor
     number: tf.Tensor
+    kind: tf.Tensor
     of: Coefficients
     l1: tf.Tensor | None
     l2: tf.Tensor | None
@@ -126,11 +130,16 @@ def first_slots(optimizer: Any, num_weights: int) -> list[np.ndarray]:
     return [np.full(num_weights, start, np.float32) for _ in range(KINDS[str(kind_of(optimizer))].num_slots)]
 
 
-def update_of(kind: str, decays: np.ndarray, *, clips: bool) -> Callable[..., Any]:
-    """One step of all trials of a kind.
+def num_slots(kinds: Sequence[str]) -> int:
+    """That a trial of any of these methods needs."""
+    return max(KINDS[kind].num_slots for kind in kinds)
+
+
+def update_of(kinds: Sequence[str], decays: np.ndarray, *, clips: bool) -> Callable[..., Any]:
+    """One step of all trials.
 
     Args:
-      kind: of `KINDS`.
+      kinds: of `KINDS`, all that occur.
       decays: bool [weights], whether AdamW's decay is for it.
       clips: whether some trial's gradients are clipped.
 
@@ -138,13 +147,12 @@ def update_of(kind: str, decays: np.ndarray, *, clips: bool) -> Callable[..., An
       (weights, gradient, slots, average or None, step) -> weights, slots, average and penalties: [trials, weights], but
       the penalties float32 [trials], of the weights before the step.
     """
-    apply = KINDS[kind].apply
 
     def update(weights: tf.Tensor, gradient: tf.Tensor, slots: Slots, average: Any, step: Step) -> Any:
         gradient, penalty = _with_penalties(weights, gradient, step)
         gradient = _clipped(gradient, step.of.clip) if clips else gradient
         kept = tf.where(decays, 1 - _column(step.rate * step.of.decay), 1.0)
-        new, new_slots = apply(weights * kept, gradient, slots, step)
+        new, new_slots = _of_its_kind(kinds, weights * kept, gradient, slots, step)
         if step.touched is not None:
             new = tf.where(step.touched, new, weights)
             new_slots = [tf.where(step.touched, *pair) for pair in zip(new_slots, slots, strict=True)]
@@ -156,6 +164,21 @@ def update_of(kind: str, decays: np.ndarray, *, clips: bool) -> Callable[..., An
         return new, new_slots, average, penalty
 
     return tf.function(update, jit_compile=True, autograph=False)
+
+
+def _of_its_kind(
+    kinds: Sequence[str], weights: tf.Tensor, gradient: tf.Tensor, slots: Slots, step: Step
+) -> tuple[tf.Tensor, Slots]:
+    """Each trial's step by its own method."""
+    new, new_slots = KINDS[kinds[0]].apply(weights, gradient, slots, step)
+    new_slots = [*new_slots, *slots[len(new_slots) :]]
+    for place, kind in enumerate(kinds[1:], start=1):
+        is_mine = _column(step.kind == place)
+        own, own_slots = KINDS[kind].apply(weights, gradient, slots, step)
+        new = tf.where(is_mine, own, new)
+        pairs = zip([*own_slots, *slots[len(own_slots) :]], new_slots, strict=True)
+        new_slots = [tf.where(is_mine, *pair) for pair in pairs]
+    return new, new_slots
 
 
 def _with_penalties(weights: tf.Tensor, gradient: tf.Tensor, step: Step) -> tuple[tf.Tensor, tf.Tensor]:
