@@ -95,8 +95,8 @@ def _step(axis: Any) -> None:
         "forward, loss,\nbackward of\none trial,\nmade a program\nfor all rows\n\ndropout masks\nare drawn once",
     )
     _box(axis, (18.2, 1.5), (3.6, 5.0), "gradients\n[trials, weights]\n\nlosses\n[trials]")
-    _box(axis, (22.9, 3.1), (4.0, 4.7), "Adam, AdamW:\none fused loop", _ADAM)
-    _box(axis, (22.9, 0.0), (4.0, 2.8), "SGD:\none fused loop", _SGD)
+    _box(axis, (22.9, 3.1), (4.0, 4.7), "Adam, AdamW:\ntheir step", _ADAM)
+    _box(axis, (22.9, 0.0), (4.0, 2.8), "SGD:\nits step", _SGD)
     for begin, end, at in ((3.1, 3.9, 4), (12.1, 13.1, 4), (17.2, 18.1, 4), (21.8, 22.8, 5.2), (21.8, 22.8, 1.9)):
         _arrow(axis, (begin, at), (end, at))
     axis.plot([24.9, 24.9, 8.0], [-0.1, -1.5, -1.5], color=_GRAY, linewidth=1)

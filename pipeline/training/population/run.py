@@ -28,7 +28,7 @@ from pipeline.training.population.structure import is_better_alone
 from pipeline.training.steps import Pace, in_memory
 
 # What could be saved must be more than what measuring costs: a graph for one trial, and some steps of it.
-_WORTH_MEASURING = 3.0
+_WORTH_MEASURING = 10.0
 _MEASURED_SECONDS, _MEASURED_STEPS = 0.2, 8
 _CLEARLY = 0.8
 # Trials that are over leave the others when it saves so many seconds: the others then need a graph of their own.
