@@ -31,10 +31,10 @@ def learn(config: Path, *overrides: str, small: list[str] = SMALL_TABLE) -> dict
                 found[path.name] = json.loads(path.read_text())
             elif path.name == "model.weights.h5":
                 found["weights"] = weights(path)
-    for trial in found["trials.json"]:
-        del trial["seconds"]  # two runs that are equal differ in it
             elif path.name in ("train", "validation"):
                 found[path.name] = {file.name: file.read_bytes() for file in path.iterdir()}
+    for trial in found["trials.json"]:
+        del trial["seconds"]  # two runs that are equal differ in it
     assert {*LEARNT, "weights", "train", "validation"} == set(found)
     return found
 
