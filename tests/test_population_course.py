@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from pipeline import models
 from pipeline.errors import TrainingError
-from pipeline.training import SGD, Population
-from pipeline.training.population import Lane, run
+from pipeline.training import SGD, AdamW, Population
+from pipeline.training.population import Lane, part
 from pipeline.tuning.saved import lane_of, load, save
+from tests.fitting import SPEC, store_of, table
 from tests.populating import EPOCHS, SMOOTHED, TRIALS, Task, Tasks, Trial, assert_equal_losses, of
 
 
@@ -39,13 +41,43 @@ def test_a_trial_that_diverges_says_why_and_changes_no_other(task: Task, togethe
     assert str(caught.value).splitlines()[0] == failed.error.splitlines()[0]
 
 
+# A NaN behind a ReLU spoils weights while the losses stay numbers; too high a rate spoils a loss within its schedule.
+WRONG = {"weights": (math.nan, of(AdamW(0.1, "cosine"))), "loss": (0.0, of(SGD(1e9, "one_cycle")))}
+
+
+def parts(error: Exception) -> list[str]:
+    return str(error).split("The batch of ")[1].splitlines()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_no_number_is_said_as_fit_says_it(what: str, together: bool, tmp_path: Path) -> None:
+    value, trial = WRONG[what]
+    columns = table(0)
+    columns["numeric"][7, 1] = value
+    stores = store_of(columns, tmp_path / "train", SPEC), store_of(table(1), tmp_path / "validation", SPEC)
+    task = Task(SPEC, *stores, partial(models.mlp, width=4, depth=1))
+    with pytest.raises(TrainingError, match=f"The {what} ") as caught:
+        task.losses_by_fit(trial, steps_per_call=2)  # of an epoch, as a population looks at weights
+    for lane in task.run([trial, trial], together=together):
+        assert lane.score is None
+        assert lane.error is not None
+        # The batch, and what to try. Products of stacked matrices keep the NaN before the ReLU: it is seen in the loss.
+        if what == "weights" and together:
+            assert lane.error.split("The batch of ")[1].splitlines()[1:3] == parts(caught.value)[1:3]
+            assert lane.error.splitlines()[-1] == parts(caught.value)[-1]
+        else:
+            assert lane.error == str(caught.value)
+
+
 @pytest.mark.parametrize("worth_leaving", [-1.0, 1e9], ids=["they leave at once", "they stay in the graph"])
 @pytest.mark.parametrize("patience", [1, 2])
 def test_a_trial_that_lost_its_patience_is_over(
     task: Task, patience: int, worth_leaving: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rates from none to too much: their losses rise at different epochs, and fall again."""
-    monkeypatch.setattr(run, "_WORTH_LEAVING", worth_leaving)
+    monkeypatch.setattr(part, "_WORTH_LEAVING", worth_leaving)
     trials = [Trial(SGD(rate)) for rate in (0.001, 0.05, 0.5, 1.0)]
     lanes = task.run(trials, epochs=10, patience=patience, together=True)
     for trial, lane in zip(trials, lanes, strict=True):
@@ -120,13 +152,13 @@ def saved(lane: Lane) -> dict[str, Any]:
 def test_the_measured_choice_changes_no_result(
     task: Task, clearly: float, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_WORTH_MEASURING", 0.0)
-    monkeypatch.setattr(run, "_MEASURED_STEPS", 1)
-    monkeypatch.setattr(run, "_CLEARLY", clearly)
+    monkeypatch.setattr(part, "_WORTH_MEASURING", 0.0)
+    monkeypatch.setattr(part, "_MEASURED_STEPS", 1)
+    monkeypatch.setattr(part, "_CLEARLY", clearly)
     sizes: list[int] = []
 
     def on_call(population: Population) -> bool:
-        sizes.append(max(len(part.lanes) for part in population._parts))
+        sizes.append(max(len(one.lanes) for one in population._parts))
         return True
 
     lanes = task.run(TRIALS[:2], on_call=on_call)

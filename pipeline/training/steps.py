@@ -97,6 +97,11 @@ def train_steps(
     return steps
 
 
+def no_validation_weight() -> TrainingError:
+    """The error of validation rows of which none counts."""
+    return TrainingError("The sample weights of validation add up to 0.", expected="a row that counts")
+
+
 class Validation:
     """The loss on validation: of the answer, an ensemble's averaged one; float32, whatever training computes in.
 
@@ -124,7 +129,7 @@ class Validation:
         found = [self._sums(*batch) for batch in self._batches]
         rows = sum(float(weight) for _, weight in found)
         if rows == 0:
-            raise TrainingError("The sample weights of validation add up to 0.", expected="a row that counts")
+            raise no_validation_weight()
         return sum(float(total) for total, _ in found) / rows
 
     def foreseen_seconds(self) -> float:

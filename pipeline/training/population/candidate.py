@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import fingerprint
-from pipeline.training.population.structure import Numbers, numbers_of, structure_of
+from pipeline.training.population.structure import Numbers, numbers_of, seeds_of, structure_of
 from pipeline.training.population.updates import kind_of
 from pipeline.training.precision import Precision
 
@@ -53,6 +53,17 @@ class Candidate:
             **options,
         )
 
+    @property
+    def feed(self) -> Any:
+        """Of the batches; None where they come from elsewhere."""
+        return getattr(self.train, "feed", None)
+
+    @property
+    def seeds(self) -> list[list[int]]:
+        """The states that its generators of random numbers begin with."""
+        states, pairs = seeds_of(self.model), zip(self.model.variables, self.weights, strict=True)
+        return [value.tolist() for variable, value in pairs if id(variable) in states]
+
 
 def group_key(candidate: Candidate) -> str | None:
     """Equal for candidates that can be trained at once; None: only alone.
@@ -61,8 +72,8 @@ def group_key(candidate: Candidate) -> str | None:
     rate, schedule, optimizer and its coefficients, l1, l2, dropout, label smoothing, averaging, augmentation and seeds
     may differ.
     """
-    if candidate.structure is None or getattr(candidate.train, "feed", None) is None:
+    train, feed = candidate.train, candidate.feed
+    if candidate.structure is None or feed is None:
         return None
-    train = candidate.train
-    form = [candidate.structure, int(train.cardinality()), train.feed.steps_per_epoch, repr(train.element_spec)]
+    form = [candidate.structure, int(train.cardinality()), feed.steps_per_epoch, repr(train.element_spec)]
     return fingerprint([*form, candidate.precision, candidate.ema is None, any(candidate.numbers.proximal)])

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.training.population.lent import lending
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -114,14 +116,11 @@ class Layout:
         """
         named: list[tf.Tensor] = []
         looked_up: dict[int, list[tf.Tensor]] = {}
-        layers = _embeddings(model)
-        for layer in layers:
-            object.__setattr__(layer, "call", partial(_call, layer, looked_up.setdefault(id(layer.embeddings), [])))
-        try:
+        calls = {
+            layer: partial(_call, layer, looked_up.setdefault(id(layer.embeddings), [])) for layer in _embeddings(model)
+        }
+        with lending(calls):
             yield named
-        finally:
-            for layer in layers:
-                object.__delattr__(layer, "call")
         for place in self.tables:
             seen = [tf.reshape(one, [-1]) for one in looked_up[id(model.trainable_variables[place])]]
             rows = tf.concat([tf.zeros(0, tf.int32), *seen], axis=0)

@@ -14,6 +14,7 @@ from pipeline.models.outputs import answer_losses, example_losses
 from pipeline.spec import Spec
 from pipeline.training.population.layout import Layout
 from pipeline.training.population.rates import dropping
+from pipeline.training.population.structure import seeds_of
 from pipeline.training.population.updates import Coefficients, Step, update_of
 from pipeline.training.precision import Precision, computing_in
 from pipeline.training.schedules import SCHEDULES
@@ -60,8 +61,7 @@ class Program:
 
     def __init__(self, model: keras.Model, spec: Spec, form: Form) -> None:
         self.model, self.spec, self.form, self.layout = model, spec, form, Layout.of(model)
-        generators = [one for layer in model._flatten_layers() for one in layer._seed_generators]
-        self._seeds = {id(one.state) for one in generators}
+        self._seeds = seeds_of(model)
         self._update = update_of(form.kinds, self.layout.decays, clips=form.clips)
         self._traced: OrderedDict[Any, Any] = OrderedDict()
 
@@ -128,7 +128,6 @@ class Program:
             "other": other,
             "seeds": seeds,
             "step": state["step"] + 1,
-            "total": state["total"] + tf.cast(losses, tf.float64),
             "before": tf.where(state["bad"] < 0, state["loss"], state["before"]),
             "loss": tf.where(state["bad"] < 0, losses, state["loss"]),
             "bad": tf.where(bad, state["step"], state["bad"]),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,11 @@ import keras
 import tensorflow as tf
 
 from pipeline.models.ensemble import MemberDropout
+from pipeline.training.population.lent import lending
 from pipeline.training.population.structure import dropouts
 
 
-@contextmanager
-def dropping(model: keras.Model, rates: Sequence[tf.Tensor]) -> Iterator[None]:
+def dropping(model: keras.Model, rates: Sequence[tf.Tensor]) -> AbstractContextManager[None]:
     """Inside, each dropout layer of the model drops by a tensor, float32 [].
 
     Args:
@@ -29,14 +29,7 @@ def dropping(model: keras.Model, rates: Sequence[tf.Tensor]) -> Iterator[None]:
       ...     model(tf.ones((1, 4)), training=True).numpy().tolist()
       [[1.0, 1.0, 1.0, 1.0]]
     """
-    layers = dropouts(model)
-    for layer, rate in zip(layers, rates, strict=True):
-        object.__setattr__(layer, "call", partial(_call, layer, rate))
-    try:
-        yield
-    finally:
-        for layer in layers:
-            object.__delattr__(layer, "call")
+    return lending({layer: partial(_call, layer, rate) for layer, rate in zip(dropouts(model), rates, strict=True)})
 
 
 def _call(layer: Any, rate: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -78,7 +78,6 @@ def beginning(candidate: Candidate, program: Program) -> dict[str, Any]:
         "own": own,
         "other": [value for variable, value in rest if not program.is_seed(variable)],
         "seeds": [np.asarray(value, np.int64) for variable, value in rest if program.is_seed(variable)],
-        "total": np.float64(0.0),
         "before": np.float32(0.0),
         "loss": np.float32(np.nan),
         "bad": np.int32(-1),

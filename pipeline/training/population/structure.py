@@ -68,7 +68,12 @@ def dropouts(model: keras.Model) -> list[Any]:
     return [layer for layer in model._flatten_layers() if type(layer) in _DROPOUT and layer.rate > 0]
 
 
-def is_better_alone(model: keras.Model) -> bool:
+def seeds_of(model: keras.Model) -> set[int]:
+    """The identities (`id`) of its variables that are states of generators of random numbers."""
+    return {id(generator.state) for layer in model._flatten_layers() for generator in layer._seed_generators}
+
+
+def has_convolutions(model: keras.Model) -> bool:
     """Whether it is known, without measuring it again, that its trials are quicker one after another."""
     return any(isinstance(layer, _CONVOLUTIONS) for layer in model._flatten_layers())
 
