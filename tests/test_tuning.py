@@ -25,6 +25,7 @@ from pipeline.runner import run
 from pipeline.training.search import Asked
 from pipeline.tuning.finalists import Finalist, noise
 from pipeline.tuning.jobs import Job
+from pipeline.tuning.trainer import Trainer
 from tests.helpers import write_csv
 
 CONFIG = """
@@ -215,6 +216,46 @@ def test_the_budget_cuts_the_search_short_and_the_files_say_so(folder: Path) -> 
     assert about["cut_short"] == "the budget of 8s"
     assert found.best in [trial["overrides"] for trial in trials]
     assert about["seconds"] < 30
+
+
+def test_when_time_is_over_no_other_program_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each width is a program of its own."""
+    train_together, trained = Trainer._together, []
+
+    def then_time_is_over(self: Trainer, key: str, group: Any) -> Any:
+        found = train_together(self, key, group)
+        trained.append(key)
+        self.has_time = lambda: False
+        return found
+
+    monkeypatch.setattr(Trainer, "_together", then_time_is_over)
+    found = search(folder, "tune.trials=4", "tune.algorithm=grid", space(model__width=[4, 5, 6, 7]))
+    assert len(trained) == 1
+    assert len(found.trials) == 1
+
+
+def test_every_mixture_of_optimizers_shares_a_program(folder: Path) -> None:
+    """Populations of three, in which each optimizer occurs more or less often."""
+    mixed = space(train__optimizer=["AdamW", "SGD", "Adagrad"], train__learning_rate="{min=0.001, max=0.01}")
+    reporter = silent()
+    found = search(folder, "tune.trials=12", "tune.population=3", mixed, reporter=reporter)
+    assert {trial["how"] for trial in found.trials} == {"population of 3"}
+    assert reporter.warnings == []
+
+
+def test_a_population_that_fails_is_told_and_its_trials_are_trained_one_by_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Trainer, *arguments: Any) -> Any:
+        raise ValueError("no such graph")
+
+    monkeypatch.setattr(Trainer, "_population", refused)
+    reporter = silent()
+    found = search(folder, reporter=reporter)
+    assert {trial["how"] for trial in found.trials} == {"alone"}
+    assert reporter.warnings == [
+        "4 trials cannot be trained at once, and are trained one by one: ValueError: no such graph"
+    ]
 
 
 def test_a_budget_without_time_for_one_epoch_is_refused(folder: Path) -> None:

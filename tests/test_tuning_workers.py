@@ -181,7 +181,8 @@ def free_port() -> int:
 
 def test_a_worker_of_another_config_is_refused_and_one_of_the_same_trains(folder: Path) -> None:
     from pipeline.model_steps import space_of, spec_of
-    from pipeline.tuning.stage import header_of, search_of
+    from pipeline.tuning.journals import header_of
+    from pipeline.tuning.stage import search_of
     from pipeline.tuning.worker import work
 
     config = load_config(folder / "iris.toml", ["tune.epochs=2", "tune.trials=2", f'runs="{folder / "runs"}"'])

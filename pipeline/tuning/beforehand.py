@@ -9,10 +9,10 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.plan import stage_named
 from pipeline.runs import Run, read_json
+from pipeline.tuning import JOURNAL
 
 # A search goes on with what an earlier one found, whatever the two say of these.
 _MAY_DIFFER = ("tune.trials", "tune.budget", "tune.finalists", "tune.finalist_seeds")
-_JOURNAL = "journal.jsonl"
 
 
 def check_options(config: Config, options: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ def extended(config: Config, more: int, run: Run, prepared: str) -> Config:
 def _why_not(config: Config, run: Run, fingerprint: str, prepared: str) -> str | None:
     """Why the trials of a finished search are not those of this config; None: they are."""
     manifest = run.manifest("tune", fingerprint) or {}
-    if not (run.artifact("tune", fingerprint) / _JOURNAL).exists():
+    if not (run.artifact("tune", fingerprint) / JOURNAL).exists():
         return "no trials"
     if manifest["inputs"]["prepare"] != prepared:
         return "other prepared data"
@@ -101,10 +101,10 @@ def check_interrupted(config: Config, run: Run, fingerprint: str) -> None:
     Raises:
       ConfigError: no search of this config was interrupted.
     """
-    if (run.checkpoints("tune", fingerprint) / _JOURNAL).exists():
+    if (run.checkpoints("tune", fingerprint) / JOURNAL).exists():
         return
     is_done = run.manifest("tune", fingerprint) is not None
-    others = sorted(run.directory.glob(f".checkpoints/tune-*/{_JOURNAL}"))
+    others = sorted(run.directory.glob(f".checkpoints/tune-*/{JOURNAL}"))
     raise ConfigError(
         f"--resume: the run {config.name} has no interrupted search of this config"
         f"{'; this one is finished' if is_done else '; one of another config was interrupted' if others else ''}.",

@@ -17,6 +17,7 @@ from typing import Any
 from keras_tuner.engine.trial import TrialStatus
 
 from pipeline.training.search import Asked, Outcome, Search
+from pipeline.tuning.jobs import failure
 from pipeline.tuning.messages import hyperparameters_of, lease_of, outcome_of, status_of
 
 LEASE_SECONDS = 30.0
@@ -203,7 +204,7 @@ class Chief:
             if lease.asked.pop(number, None) and not lease.asked:
                 del self._leases[name]
         if outcome.error:
-            self.warnings.append(f"trial {number} failed: {outcome.error.splitlines()[0]}")
+            self.warnings.append(failure(number, outcome))
 
     @contextmanager
     def _guard(self) -> Iterator[None]:

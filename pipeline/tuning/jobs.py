@@ -10,6 +10,10 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.training.search import Asked, Outcome
 
+# Trials that a search asks for at once. A Bayesian one learns from those before, the others do not, or only by rungs;
+# and where the time is limited, those that have begun should have time to end.
+_AT_ONCE, _BAYESIAN, _IN_LIMITED_TIME = 64, 8, 16
+
 
 @dataclass(frozen=True)
 class Job:
@@ -37,6 +41,19 @@ class Job:
 def jobs_of(asked: Iterable[Asked], config: Config) -> list[Job]:
     """Each trial under `tune.seeds` seeds, from the config's own on."""
     return [Job(one, seed) for one in asked for seed in seeds_from(config.seed, config.tune.seeds)]
+
+
+def most_at_once(config: Config, workers: int = 1) -> int:
+    """Trials that a search asks for at once, for so many workers together."""
+    if config.tune.algorithm == "bayesian":
+        return _BAYESIAN
+    return workers * (_IN_LIMITED_TIME if config.tune.budget else _AT_ONCE)
+
+
+def failure(number: int, outcome: Outcome) -> str:
+    """What a failed trial says, on one line; all of it is in trials.json."""
+    first = str(outcome.error).splitlines()[0].removesuffix(" The batch of that step:")
+    return f"trial {number} failed: {first}"
 
 
 def seeds_from(first: int, count: int) -> list[int]:

@@ -19,11 +19,13 @@ from pipeline.runs import write_json
 from pipeline.training.search import Search
 from pipeline.tuning.address import Address, listening
 from pipeline.tuning.agreement import agreement
+from pipeline.tuning.bar import Progress
 from pipeline.tuning.chief import LEASE_SECONDS, Chief
 from pipeline.tuning.clock import Clock
 from pipeline.tuning.finalists import number_of_finalists
+from pipeline.tuning.jobs import most_at_once
+from pipeline.tuning.journals import header_of
 from pipeline.tuning.service import serving
-from pipeline.tuning.stage import Progress, header_of, most_at_once
 
 _PAUSE_SECONDS = 0.1
 # Per worker: processes that die with no answer in between, until the search ends. More than one trial may cost.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.components import model_of, optimizer_of, resolved
-from pipeline.config import Config, fingerprint
+from pipeline.config import Config
 from pipeline.context import Context
 from pipeline.errors import TuningError
 from pipeline.model_steps import build_model, check_classes, space_of, spec_of
@@ -19,19 +16,15 @@ from pipeline.report.hparams import write_hparams
 from pipeline.report.tuning_page import write_tuning_page
 from pipeline.runs import Run, write_json
 from pipeline.spec import Spec
-from pipeline.training.search import Asked, Header, Journal, Outcome, Search, Trial, check_space
+from pipeline.training.search import Journal, Search, Trial, check_space
+from pipeline.tuning import JOURNAL
 from pipeline.tuning.address import listening
+from pipeline.tuning.bar import Progress
 from pipeline.tuning.clock import Clock
 from pipeline.tuning.finalists import Finalist, in_order, noise, number_of_finalists, score_again, winner
-from pipeline.tuning.jobs import jobs_of, merged
+from pipeline.tuning.jobs import failure, jobs_of, merged, most_at_once
+from pipeline.tuning.journals import journal_of
 from pipeline.tuning.trainer import Trainer
-
-JOURNAL = "journal.jsonl"
-# Trials that a search asks for at once. A Bayesian one learns from those before, the others do not, or only by rungs;
-# and where the time is limited, those that have begun should have time to end.
-_AT_ONCE, _BAYESIAN, _IN_LIMITED_TIME = 64, 8, 16
-# What changes the score of a trial, besides the data and the space.
-_SCORED_BY = ("model", "train", "tune.patience", "tune.seeds", "seed")
 
 
 def search_and_choose(context: Context) -> dict[str, Any]:
@@ -46,7 +39,7 @@ def search_and_choose(context: Context) -> dict[str, Any]:
         clock = Clock(config.tune.budget_seconds, sum(trial.outcome.seconds for trial in search.trials))
         trainer = Trainer(context, spec, work)
         if config.tune.workers > 1 or listening():
-            from pipeline.tuning import local_workers  # which needs this module
+            from pipeline.tuning import local_workers  # only here: it loads gRPC
 
             local_workers.run_search(context, space, work, search, clock)
         else:
@@ -72,46 +65,8 @@ def run_search(context: Context, search: Search, trainer: Trainer, clock: Clock)
             for one, outcome in merged(trainer.train(jobs), config.tune.seeds):
                 search.tell(one.number, outcome)
                 if outcome.error:
-                    reporter.warn(failure(one, outcome))
+                    reporter.warn(failure(one.number, outcome))
             progress.end_of_round()
-
-
-def most_at_once(config: Config, workers: int = 1) -> int:
-    """Trials that a search asks for at once, for so many workers together."""
-    if config.tune.algorithm == "bayesian":
-        return _BAYESIAN
-    return workers * (_IN_LIMITED_TIME if config.tune.budget else _AT_ONCE)
-
-
-def failure(asked: Asked, outcome: Outcome) -> str:
-    """What a failed trial says, on one line; all of it is in trials.json."""
-    first = str(outcome.error).splitlines()[0].removesuffix(" The batch of that step:")
-    return f"trial {asked.number} failed: {first}"
-
-
-@dataclass
-class Progress:
-    """The bar of a search: parts of trials count, too, since many are trained at once."""
-
-    search: Search
-    advance: Any
-    _shown: float = 0.0
-    _before: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.end_of_round()  # some are done where a search goes on
-
-    def show(self, done: float, epochs: float = 1.0) -> None:
-        """So many epochs of this round are done, of so many that a trial has."""
-        now = self._before + done / epochs
-        scores = [trial.score for trial in self.search.trials if trial.score is not None]
-        self.advance(max(now - self._shown, 0.0), f"best validation loss {min(scores):.4f}" if scores else "")
-        self._shown = max(now, self._shown)
-
-    def end_of_round(self) -> None:
-        """The next trials begin."""
-        self._before = float(len(self.search.trials))
-        self.show(0.0)
 
 
 def again(context: Context, ranked: list[Trial], trainer: Trainer, clock: Clock) -> list[Finalist]:
@@ -161,13 +116,9 @@ def write(
     shutil.copyfile(work / JOURNAL, context.out / JOURNAL)
     write_tuning_page(context.out, config.name)
     write_hparams(context.out)
-    means = {finalist.number: finalist.mean for finalist in finalists}
-    return {
-        "trials": len(trials),
-        "failed": failed,
-        "validation loss": means.get(best.asked.number) or best.score,
-        "noise": about["noise"],
-    }
+    mean = next((finalist.mean for finalist in finalists if finalist.number == best.asked.number), None)
+    loss = best.score if mean is None else mean
+    return {"trials": len(trials), "failed": failed, "validation loss": loss, "noise": about["noise"]}
 
 
 def check(context: Context, spec: Spec, space: dict[str, Any]) -> None:
@@ -207,53 +158,6 @@ def search_of(config: Config, spec: Spec, space: dict[str, Any], journal: Journa
         seed=config.seed,
         journal=journal,
     )
-
-
-def header_of(context: Context, space: dict[str, Any]) -> Header:
-    """What must be the same for a journal to be gone on with."""
-    config, data = context.config, context.inputs["prepare"].name
-    scored_by = {key: config.section(key) for key in _SCORED_BY}
-    for key in ("epochs", "patience"):  # a trial has those of the section tune
-        scored_by["train"].pop(key, None)
-    return Header(
-        fingerprint({"data": data, **scored_by}), config.tune.algorithm, space, config.seed, config.tune.epochs
-    )
-
-
-@contextmanager
-def journal_of(context: Context, work: Path, space: dict[str, Any]) -> Iterator[Journal]:
-    """The journal of this search; it begins with that of a finished search that only had fewer trials, if there is one.
-
-    Raises:
-      TuningError: there is one of another search, of a newer version, or a damaged one.
-    """
-    header = header_of(context, space)
-    path = work / JOURNAL
-    work.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        _take_over(context, path, header)
-    journal = Journal.open(path, header)
-    if told := sum("told" in record for _, record in journal.records):
-        context.reporter.note(f"goes on with {told} trials that are done")
-    with journal:
-        yield journal
-
-
-def _take_over(context: Context, path: Path, header: Header) -> None:
-    run = Run(context.run_directory)
-    for found in reversed(run.fingerprints("tune")):
-        earlier = run.artifact("tune", found) / JOURNAL
-        if not earlier.exists():
-            continue
-        temporary = path.with_suffix(".earlier")
-        shutil.copyfile(earlier, temporary)
-        try:
-            Journal.open(temporary, header).close()
-        except TuningError:
-            temporary.unlink()
-            continue
-        temporary.replace(path)
-        return
 
 
 def none_scored(trials: list[Trial]) -> TuningError:

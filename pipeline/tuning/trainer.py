@@ -60,13 +60,13 @@ class Trainer:
             epochs = (job.asked.first_epoch, job.asked.epochs)
             groups.setdefault(key and f"{key}-{epochs}", []).append((job, candidate if key else None))
         for key, group in groups.items():
-            if key is None:
-                for job, _ in group:
-                    yield from self._ended([(job, self._alone(job))])
-                continue
-            size = self._size(group[0][1])
+            size = 1 if key is None else self._size(group[0][1])
             for begin in range(0, len(group), size):
-                yield from self._ended(self._together(key, group[begin : begin + size]))
+                if not self.has_time():  # a graph would be made in vain
+                    return
+                some = group[begin : begin + size]
+                found = [(some[0][0], self._alone(some[0][0]))] if key is None else self._together(key, some)
+                yield from self._ended(found)
 
     def _candidate(self, job: Job) -> Candidate | Outcome:
         """The training at its beginning, or why there is none."""
@@ -86,9 +86,11 @@ class Trainer:
         jobs, candidates = [job for job, _ in group], [candidate for _, candidate in group if candidate]
         try:
             lanes = self._population(key, jobs, candidates)
-        except Exception:  # of which of them is not known: each shows its own
+        except Exception as error:  # of which of them is not known: each shows its own
             self._programs.pop(key, None)
-            return [(job, self._alone(job)) for job in jobs]
+            said = f"{len(jobs)} trials cannot be trained at once, and are trained one by one: {_said(error)}"
+            self.context.reporter.warn(said.splitlines()[0])
+            return [(job, self._alone(job)) for job in jobs if self.has_time()]
         finally:
             gc.collect()  # models refer to themselves: 200 trials would leave 50 MiB of them to Python's own pace
         pairs = list(zip(jobs, lanes, strict=True))
@@ -143,8 +145,8 @@ class Trainer:
         found = load(self.work / "population.state", self.context.fingerprint)
         for job in jobs:
             if job.asked.parent is not None and job.name not in found:
-                rung = load(self._rung(f"{job.asked.parent}-{job.seed}"), self.context.fingerprint)
-                found.update(dict.fromkeys([job.name] if rung else [], next(iter(rung.values()), {})))
+                for parent in load(self._rung(f"{job.asked.parent}-{job.seed}"), self.context.fingerprint).values():
+                    found[job.name] = parent
         return found
 
     def _keep_rung(self, pairs: list[tuple[Job, Lane]]) -> None:

@@ -66,9 +66,9 @@ def work(
     import_tensorflow()
     from pipeline.model_steps import space_of, spec_of
     from pipeline.tuning.agreement import agreement, check_agreement
+    from pipeline.tuning.journals import header_of
     from pipeline.tuning.messages import content_of
     from pipeline.tuning.service import Client
-    from pipeline.tuning.stage import header_of
 
     name = name or f"{socket.gethostname()}-{os.getpid()}"
     with contextlib.closing(Client(address, name, patience)) as client:
