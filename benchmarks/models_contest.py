@@ -45,7 +45,7 @@ class Contest:
 
     def results(self, times: int) -> list[Result]:
         """Both precisions beside plain float32, as most write it, and bfloat16 beside bfloat16."""
-        from pipeline.config import Train
+        from pipeline.config_sections import Train
 
         self._check_weights()
         self._store = self.rows.store(self.folder)

@@ -16,7 +16,8 @@ from benchmarks.report import note
 from benchmarks.tuning_cases import Case
 from benchmarks.tuning_rows import Rows
 from pipeline import runner
-from pipeline.config import Config, Tune, load_config
+from pipeline.config import Config, load_config
+from pipeline.config_sections import Tune
 from pipeline.progress import silent
 from pipeline.runs import read_json
 

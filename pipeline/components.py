@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Component, Config
+from pipeline.config import Config
+from pipeline.config_sections import Component
 from pipeline.data.infer import Wanted
 from pipeline.data.kinds import Kind
 from pipeline.data.schema_file import Column, load_schema_file
@@ -283,7 +284,7 @@ def _check_by_class(config: Config) -> None:
 
 
 def _check_space(space: dict[str, Any], function: Any) -> None:
-    from pipeline.config import Train
+    from pipeline.config_sections import Train
     from pipeline.errors import did_you_mean
 
     known = [f"model.{name}" for name in inspect.signature(function).parameters if name != "spec"]

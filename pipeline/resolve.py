@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from pipeline.config import Component
+from pipeline.config_sections import Component
 from pipeline.errors import ConfigError, PipelineError, did_you_mean
 
 

@@ -18,7 +18,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Config, parse, seconds_of
+from pipeline.config import Config, parse
+from pipeline.config_sections import seconds_of
 from pipeline.errors import ConfigError
 from pipeline.models import mlp
 from pipeline.spec import Spec

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pipeline.config import Component, Config, Section, fingerprint, json_schema, load_config, parse
+from pipeline.config import Config, fingerprint, json_schema, load_config, parse
+from pipeline.config_sections import Component, Section
 from pipeline.errors import ConfigError
 from pipeline.plan import PLAN, fingerprints
 

@@ -13,7 +13,8 @@ from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
 from pipeline.cli import app
-from pipeline.config import Component, Config, load_config
+from pipeline.config import Config, load_config
+from pipeline.config_sections import Component
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

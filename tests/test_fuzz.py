@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline import runner
-from pipeline.config import Config, Section, load_config
+from pipeline.config import Config, load_config
+from pipeline.config_sections import Section
 from pipeline.data.schema_file import load_schema_file
 from pipeline.data.sides import NO_SIDE, SIDES, TRAIN
 from pipeline.data.store import LABEL, Store

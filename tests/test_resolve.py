@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.config import Component
+from pipeline.config_sections import Component
 from pipeline.errors import ConfigError
 from pipeline.resolve import build, check_arguments, find
 

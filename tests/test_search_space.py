@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Train
+from pipeline.config_sections import Train
 from pipeline.errors import ConfigError
 from pipeline.models import convnet, mlp
 from pipeline.spec import Bag, Spec

@@ -76,7 +76,7 @@ def ingest(
       directory: exists.
       wanted: what is known of the columns.
       columns: what the schema file expects of them.
-      actions: what to do about a kind of anomaly: see `pipeline.config.Checks`.
+      actions: what to do about a kind of anomaly: see `pipeline.config_sections.Checks`.
       budget: how many rows may be set aside.
       refused: where the quarantine goes if it stops the run.
       image_size: height and width that images will most likely be brought to; None: `DEFAULT_IMAGE_SIZE` if they are

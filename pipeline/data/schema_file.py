@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from pipeline.config import Section
 from pipeline.config_errors import explain
+from pipeline.config_sections import Section
 from pipeline.data.kinds import Kind
 from pipeline.errors import ConfigError
 

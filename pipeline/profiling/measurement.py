@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.components import optimizer_of, resolved
-from pipeline.config import DEFAULT_EPOCHS, Config
+from pipeline.config import Config
+from pipeline.config_sections import DEFAULT_EPOCHS
 from pipeline.data.feed import Feed
 from pipeline.data.sides import SIDES
 from pipeline.data.store import Store

@@ -50,7 +50,7 @@ def write_hparams(directory: Path) -> Path:
 
 def _experiment(axes: Sequence[Axis], ended: float) -> Any:
     """What was searched, and which numbers to show."""
-    from tensorboard.plugins.hparams import summary_v2  # type: ignore[import-untyped]
+    from tensorboard.plugins.hparams import summary_v2
 
     metrics = [
         summary_v2.Metric("score", display_name="score", description="The lowest validation loss of all epochs."),
@@ -62,7 +62,7 @@ def _experiment(axes: Sequence[Axis], ended: float) -> Any:
 
 
 def _domain(axis: Axis) -> Any:
-    from tensorboard.plugins.hparams import summary_v2  # type: ignore[import-untyped]
+    from tensorboard.plugins.hparams import summary_v2
 
     if not axis.choices:
         return summary_v2.RealInterval(axis.low, axis.high)
@@ -72,8 +72,8 @@ def _domain(axis: Axis) -> Any:
 
 def _session(trial: Mapping[str, Any], axes: Sequence[Axis], ended: float) -> Iterator[tuple[float, int, Any]]:
     """(seconds since 1970, step, summary) of one trial, in order."""
-    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2  # type: ignore[import-untyped]
-    from tensorboard.plugins.scalar.summary_v2 import scalar_pb  # type: ignore[import-untyped]
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
+    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
     seconds, history, score = finite(trial.get("seconds")) or 0.0, trial.get("history") or [], finite(trial["score"])
     started = ended - seconds
@@ -110,8 +110,8 @@ def _text(value: Any) -> str:
 
 def _write(directory: Path, events: Sequence[tuple[float, int, Any]] | Iterator[tuple[float, int, Any]]) -> None:
     """One file of events."""
-    from tensorboard.compat.proto import event_pb2  # type: ignore[import-untyped]
-    from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+    from tensorboard.compat.proto import event_pb2
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
     directory.mkdir(parents=True)
     # TensorBoard looks for the middle of this name.
