@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,11 @@ def image_folder(folder: Path, per_class: int = 20, *, splits: bool = False, see
                 ending = "png" if number % 2 else "jpg"
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / part / name / f"{number:03d}.{ending}")
     return folder
+
+
+def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return found

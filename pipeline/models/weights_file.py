@@ -37,7 +37,7 @@ def load_weights(network: keras.Model, file: str | Path, key: str = "model.weigh
       >>> network().save_weights(path := tempfile.mkdtemp() + "/dense.weights.h5")
       >>> load_weights(network(), path)
     """
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     path = Path(file)
     if not path.is_file():

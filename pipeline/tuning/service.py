@@ -12,7 +12,7 @@ from typing import Any
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before it is loaded: its own lines explain nothing to a user
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.distribute.oracle_client import OracleClient

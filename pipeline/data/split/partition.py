@@ -51,8 +51,8 @@ def joined(units: np.ndarray | None, groups: np.ndarray) -> np.ndarray:
     groups = dense(groups)
     if units is None or len(groups) == 0:
         return groups
-    from scipy.sparse import coo_array  # type: ignore[import-untyped]
-    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
     units = dense(units)
     several = (np.bincount(units) > 1)[units]
