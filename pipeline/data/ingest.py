@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -99,22 +100,16 @@ def ingest(
     quarantine = Quarantine()
     totals: Counter[str] = Counter()
     classes: Counter[str] = Counter()
-    writer, unified = None, Dictionaries()
-    try:
-        batches = typed_batches(source, quarantine.reject, schema.kinds)
-        with reporter.bar("rows read") as advance:
-            for part in ordered_map(work.read, _numbered(batches, _IMAGE_ROWS if schema.of_kind("image") else None)):
-                work.checks.add(part.sound, part.found)
-                quarantine.add(part.bad, part.bad_labels)
-                classes.update(part.classes)
-                totals.update(rows=part.rows.num_rows, unlabelled=part.num_unlabelled)
-                rows = unified(part.rows)
-                writer = writer or pa.ipc.new_stream(directory / "rows.arrow", rows.schema)
-                writer.write_batch(rows)
-                advance(part.num_read)
-    finally:
-        if writer is not None:
-            writer.close()
+    batches = typed_batches(source, quarantine.reject, schema.kinds)
+    numbered = _numbered(batches, _IMAGE_ROWS if schema.of_kind("image") else None)
+    with _rows_file(directory / "rows.arrow") as write, reporter.bar("rows read") as advance:
+        for part in ordered_map(work.read, numbered):
+            work.checks.add(part.sound, part.found)
+            quarantine.add(part.bad, part.bad_labels)
+            classes.update(part.classes)
+            totals.update(rows=part.rows.num_rows, unlabelled=part.num_unlabelled)
+            write(part.rows)
+            advance(part.num_read)
     entries = quarantine.entries(source)
     write_quarantine(entries, directory / "quarantine.parquet")
     try:
@@ -127,6 +122,24 @@ def ingest(
             reporter.note(f"every bad row is listed in {refused}")
         raise
     return Ingested(schema, totals["rows"], totals["unlabelled"], quarantine.summary(), anomalies)
+
+
+@contextmanager
+def _rows_file(path: Path) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """What writes batches to a file, one after another, with the same dictionaries; none are no file."""
+    writer, unified = None, Dictionaries()
+
+    def write(batch: pa.RecordBatch) -> None:
+        nonlocal writer
+        rows = unified(batch)
+        writer = writer or pa.ipc.new_stream(path, rows.schema)
+        writer.write_batch(rows)
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 @dataclass(frozen=True)
