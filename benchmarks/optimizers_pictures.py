@@ -21,7 +21,7 @@ def losses(path: Path, found: dict[str, list[Curve]]) -> None:
     for axis, (name, curves) in zip(axes, found.items(), strict=True):
         _curves(axis, curves, "loss")
         axis.set(title=name, ylabel="training loss", yscale="log")
-    _save(figure, path)
+    save(figure, path)
 
 
 def grid(path: Path, found: np.ndarray, sizes: Sequence[int], rates: Sequence[float]) -> None:
@@ -36,7 +36,7 @@ def grid(path: Path, found: np.ndarray, sizes: Sequence[int], rates: Sequence[fl
     axis.set_yticks(range(len(sizes)), [str(size) for size in sizes])
     axis.set(xlabel="learning rate", ylabel="batch size")
     figure.colorbar(image, ax=axis, label="log10 of the validation loss")
-    _save(figure, path)
+    save(figure, path)
 
 
 def schedules(path: Path, curves: list[Curve], steps_per_epoch: int) -> None:
@@ -56,7 +56,7 @@ def schedules(path: Path, curves: list[Curve], steps_per_epoch: int) -> None:
     left.legend(fontsize=8)
     _curves(right, curves, "val_loss")
     right.set(ylabel="validation loss", yscale="log")
-    _save(figure, path)
+    save(figure, path)
 
 
 def safety(path: Path, curves: list[Curve]) -> None:
@@ -66,7 +66,7 @@ def safety(path: Path, curves: list[Curve]) -> None:
     left.set(title="clipping", ylabel="validation loss", yscale="log")
     _curves(right, curves[2:], "val_loss")
     right.set(title="weight averaging", ylabel="validation loss", yscale="log")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _axes(count: int) -> tuple[Any, Any]:
@@ -88,7 +88,7 @@ def _curves(axis: Any, curves: list[Curve], what: str) -> None:
     axis.legend(fontsize=8)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     from matplotlib import pyplot
 
     figure.savefig(path, dpi=_DPI)

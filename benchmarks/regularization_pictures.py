@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.optimizers_pictures import _axes as new_axes
-from benchmarks.optimizers_pictures import _save as save
+from benchmarks.optimizers_pictures import save
 
 if TYPE_CHECKING:
     from benchmarks.regularization import Table

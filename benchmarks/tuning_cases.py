@@ -71,7 +71,7 @@ class Case:
             "model": self.model,
             # The script smooths no labels either; the recipe of a convnet would.
             "train": {"schedule": "constant", "batch_size": self.batch_size, "label_smoothing": 0.0, **length},
-            "tune": {"algorithm": "random", "trials": self.trials, **length, "space": self.space},
+            "tune": {"trials": self.trials, **length, "finalists": 0, "space": self.space},
         }
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.report import Result, timed
 from benchmarks.tuning_cases import CASES, Case
 from benchmarks.tuning_rows import Rows
-from benchmarks.tuning_run import config_of, known
+from benchmarks.tuning_run import config_of
 from pipeline import runner
 from pipeline.progress import Advance, Reporter, silent
 
@@ -70,9 +70,8 @@ def held_bytes() -> int:
 
 
 def _ours(case: Case, folder: Path) -> list[tuple[float, int]]:
-
     config = config_of(case, case.source(folder, folder), folder, 0)
-    config = config.override(known({"tune.population": _POPULATION}))
+    config = config.override({"tune.population": _POPULATION})
     runner.run(config, silent(), until="prepare")
     watched = Watched(quiet=True)
     runner.run_stage(config, watched, "tune")

@@ -17,7 +17,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks.optimizers_pictures import _save as save
+from benchmarks.optimizers_pictures import save
 from benchmarks.report import note
 from pipeline import runner
 from pipeline.config import Config

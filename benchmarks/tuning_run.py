@@ -17,13 +17,9 @@ from benchmarks.tuning_cases import Case
 from benchmarks.tuning_rows import Rows
 from pipeline import runner
 from pipeline.config import Config, load_config
-from pipeline.config_sections import Tune
 from pipeline.progress import silent
 from pipeline.runs import read_json
 
-# NEW KEYS of the section `tune`: left out where the config does not know them yet.
-NEW_KEYS: dict[str, Any] = {"tune.finalists": 0}
-_BUDGET = "tune.budget"
 # In equal time the time is the limit, not the number of trials.
 _MANY = 50
 
@@ -73,8 +69,8 @@ def run(case: Case, data: Path, folder: Path, rounds: int) -> Rounds:
                 found.ours.append(ours(config, rows))
             else:
                 found.script.append(script(case, rows, seed))
-        if case.in_equal_time and _BUDGET in known({_BUDGET: ""}):
-            limits = {_BUDGET: f"{found.script[-1].seconds:.2f}s", "tune.trials": _MANY * case.trials}
+        if case.in_equal_time:
+            limits = {"tune.budget": f"{found.script[-1].seconds:.2f}s", "tune.trials": _MANY * case.trials}
             found.in_equal_time.append(ours(config.override(limits), rows))
         note(f"{case.name}, round {seed + 1} of {rounds}: ours {found.ours[-1]}, the script {found.script[-1]}")
     return found
@@ -112,12 +108,7 @@ def config_of(case: Case, source: dict[str, Any], folder: Path, seed: int) -> Co
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{case.name}.toml"
     path.write_text(tomlkit.dumps(case.config(source, folder / "runs", seed)), encoding="utf-8")
-    return load_config(path).override(known(NEW_KEYS))
-
-
-def known(keys: dict[str, Any]) -> dict[str, Any]:
-    """Those that the section `tune` has."""
-    return {key: value for key, value in keys.items() if key.removeprefix("tune.") in Tune.model_fields}
+    return load_config(path)
 
 
 def _winner(config: Config, rows: Rows) -> Any:
