@@ -17,11 +17,12 @@ def lending(calls: Mapping[Any, Callable[..., Any]]) -> Iterator[None]:
     Example:
       >>> import keras
       >>> layer = keras.layers.Identity()
+      >>> one = keras.ops.ones(1)
       >>> with lending({layer: lambda x: x + 1}):
-      ...     float(layer(1.0))
-      2.0
-      >>> float(layer(1.0))
-      1.0
+      ...     layer(one).numpy()
+      array([2.], dtype=float32)
+      >>> layer(one).numpy()
+      array([1.], dtype=float32)
     """
     for layer, call in calls.items():
         object.__setattr__(layer, "call", call)  # Keras' own __setattr__ would track it
