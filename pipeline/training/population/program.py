@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from pipeline.models.outputs import answer_losses, example_losses
 from pipeline.spec import Spec
+from pipeline.training.population.first import copying
 from pipeline.training.population.layout import Layout
 from pipeline.training.population.rates import dropping
 from pipeline.training.population.structure import seeds_of
@@ -139,6 +141,7 @@ class Program:
         """Of every trial, without penalties, float32 [trials]; what else a step changes; the rows of tables it sees."""
         form = self.form
         own: Tree = {"weights": weights, "other": state["other"], "rates": settings["rates"]}
+        own["zero"] = tf.zeros_like(settings["factor"])
         if form.smoothing:
             own["smoothing"] = settings["smoothing"]
         if not form.same_seeds:
@@ -158,7 +161,8 @@ class Program:
         features, label, *weights = batch
         rates = tf.unstack(trial["rates"], num=trial["rates"].shape[0])
         precision = computing_in(self.model, self.form.precision)
-        with precision, dropping(self.model, rates), self.layout.naming(self.model) as named:
+        copies = copying(self.model, tf.nest.flatten(trial), trial["zero"]) if self.form.stacked else nullcontext()
+        with precision, copies, dropping(self.model, rates), self.layout.naming(self.model) as named:
             logits, state, own = self.model.stateless_call(
                 trial["weights"], self._merged(trial["other"], seeds), features, training=True, return_losses=True
             )
