@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from pipeline.models.image_sizes import plan
@@ -22,7 +23,7 @@ def table(spec: Spec, members: int, width: int = 256, depth: int = 3, dropout: f
     parts = [_number(numeric[:, place : place + 1], edges) for place, edges in enumerate(spec.edges)]
     for column, size in enumerate(spec.vocabulary_sizes):
         parts.append(keras.layers.Embedding(size, min(64, round(1.6 * size**0.56)))(categorical[:, column]))
-    x = _Views(members)(keras.layers.Concatenate()(parts))
+    x = _Views(members, [part.shape[-1] for part in parts])(keras.layers.Concatenate()(parts))
     for _ in range(depth):
         x = keras.layers.Dropout(dropout)(keras.layers.Dense(width, "relu", kernel_initializer=_HIDDEN.clone())(x))
     output = _Answers(spec.num_outputs)(x)
@@ -107,15 +108,18 @@ class _Bins(keras.layers.Layer):
 
 
 class _Views(keras.layers.Layer):
-    """Each member's view of a row: float [rows, width] -> [rows, members, width]."""
+    """Each member's view of a row: float [rows, width] -> [rows, members, width]; it begins with a number a column."""
 
-    def __init__(self, members: int) -> None:
+    def __init__(self, members: int, columns: list[int]) -> None:
         super().__init__()
-        self.members = members
+        self.members, self.columns = members, columns
 
     def build(self, input_shape: Any) -> None:
-        normal = keras.initializers.RandomNormal(0.0, 1.0)
-        self.scale = self.add_weight(shape=(self.members, input_shape[-1]), initializer=normal)
+        def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
+            numbers = keras.random.normal((shape[0], len(self.columns)), dtype=dtype)
+            return ops.repeat(numbers, np.asarray(self.columns), axis=1)
+
+        self.scale = self.add_weight(shape=(self.members, input_shape[-1]), initializer=draw)
 
     def call(self, x: Any) -> Any:
         return ops.expand_dims(x, 1) * self.scale

@@ -84,6 +84,32 @@ def split_of(config: Config, recognized: str | None) -> Any:
     return build(component, "pipeline.data.split", "split")
 
 
+def split_of_fold(config: Config, fold: int, recognized: str | None) -> Any:
+    """The config's split with `tune.folds` folds, of which this one is validation.
+
+    Raises:
+      ConfigError: it is one fold of several already, or knows no folds.
+
+    Example:
+      >>> from pipeline.config import parse
+      >>> config = parse({"name": "a", "source": "a.csv", "split": {"folds": 5}, "tune": {"folds": 3}}, "here")
+      >>> split_of_fold(config, 0, None)
+      Traceback (most recent call last):
+      pipeline.errors.ConfigError: "tune.folds" is 3, and the split is fold 0 of 5 already.
+        expected: one of them
+        fix:      Remove split.folds: the search divides what is not test by the same principle.
+    """
+    given = config.split.arguments
+    if given.get("folds") is not None:
+        raise ConfigError(
+            f'"tune.folds" is {config.tune.folds}, and the split is fold {given.get("fold", 0)} of {given["folds"]} '
+            "already.",
+            expected="one of them",
+            fix="Remove split.folds: the search divides what is not test by the same principle.",
+        )
+    return split_of(config.override({"split.folds": config.tune.folds, "split.fold": fold}), recognized)
+
+
 def wanted_of(config: Config, source: Source) -> Wanted:
     """What is known of the columns: by the config, the schema file and the source, in this order.
 
@@ -249,6 +275,8 @@ def check_training(config: Config, has_images: bool) -> None:
     optimizer_of(config)
     _check_by_class(config)
     _check_augment(config, has_images)
+    if config.tune.trials and config.tune.folds:
+        split_of_fold(config, 0, None)
     if config.tune.trials and config.tune.space is not None:
         from pipeline.training.search import check_space
 

@@ -309,6 +309,9 @@ class Tune(Section):
     epochs: int = Field(20, ge=1, description="Per trial, at most.")
     patience: int = Field(5, ge=1, description="A trial ends after so many epochs without a better validation loss.")
     seeds: int = Field(1, ge=1, description="Trainings of each configuration; its score is their mean.")
+    folds: int | None = Field(
+        None, ge=2, description="Score each configuration on so many folds of what is not test; None: on validation."
+    )
     finalists: int | None = Field(
         None, ge=0, description="Best trials that are scored again; None: one for every five trials, three at most."
     )

@@ -117,6 +117,7 @@ PLAN: tuple[Stage, ...] = (
             "tune.epochs",
             "tune.patience",
             "tune.seeds",
+            "tune.folds",
             "tune.finalists",
             "tune.finalist_seeds",
             "tune.space",

@@ -85,6 +85,7 @@ CHANGED: dict[str, Any] = {
     "tune.patience": 3,
     "tune.budget": "5m",
     "tune.seeds": 2,
+    "tune.folds": 5,
     "tune.finalists": 1,
     "tune.finalist_seeds": 3,
     "tune.population": 1,

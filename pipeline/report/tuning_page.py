@@ -103,6 +103,7 @@ def _facts(results: Results) -> list[str]:
         f"{count:,} trial{'' if count == 1 else 's'}" + (f", {failed:,} of them failed" if failed else ""),
         *([f"{number(round(seconds, 1))} s"] if seconds is not None else []),
         *([f"{workers} workers"] if workers > 1 else []),
+        *([f"scored on {tuning['folds']} folds"] if tuning.get("folds") else []),
         *([f"seed {tuning['seed']}"] if "seed" in tuning else []),
     ]
 

@@ -14,7 +14,7 @@ from pipeline.resolve import code_hashes
 from pipeline.training.search import Header
 
 # What names a difference better than a fingerprint does. Of train not what a trial has from the section tune.
-_SECTIONS, _NOT_OF_TRIALS = ("model", "train", "tune.patience", "tune.seeds"), ("epochs", "patience")
+_SECTIONS, _NOT_OF_TRIALS = ("model", "train", "tune.patience", "tune.seeds", "tune.folds"), ("epochs", "patience")
 _PACKAGES = ("keras", "tensorflow")
 
 

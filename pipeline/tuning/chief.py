@@ -60,7 +60,7 @@ class Chief:
       has_time: whether to go on.
       at_once: workers -> trials that may be asked for at once.
       expected: workers; trials are divided among so many, or those that came if they are more.
-      seeds: trainings of a trial.
+      trainings: of a trial.
       lease_seconds: that a worker may be silent.
     """
 
@@ -69,7 +69,7 @@ class Chief:
     has_time: Callable[[], bool]
     at_once: Callable[[int], int]
     expected: int = 1
-    seeds: int = 1
+    trainings: int = 1
     lease_seconds: float = LEASE_SECONDS
     failure: Exception | None = None
     num_answers: int = 0
@@ -172,7 +172,7 @@ class Chief:
 
     def _lease(self, worker: str, asked: list[Asked]) -> Any:
         name = f"{worker}/{self._num_leases}"
-        epochs = self.seeds * sum(one.epochs for one in asked)
+        epochs = self.trainings * sum(one.epochs for one in asked)
         self._num_leases += 1
         self._leases[name] = Lease(worker, {one.number: one for one in asked}, len(asked), epochs)
         return lease_of(name, asked)

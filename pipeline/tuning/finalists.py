@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.training.search import Outcome, Trial
-from pipeline.tuning.jobs import Job, seeds_from
+from pipeline.tuning.jobs import Job, on_folds, seeds_from
 
 # Two scores of one configuration differ by less than this many standard deviations in 95 of 100 cases.
 _DIFFERENCE = 1.96 * math.sqrt(2)
@@ -74,8 +74,11 @@ def score_again(
     """
     seeds = seeds_from(config.seed + config.tune.seeds, config.tune.finalist_seeds)
     whole = [_from_beginning(trial) for trial in trials]
-    found = {(job.asked.number, job.seed): outcome.score for job, outcome in train(_jobs(whole, seeds))}
-    rows = [[found.get((asked.number, seed)) for seed in seeds] for asked in whole]
+    found: dict[tuple[int, int], list[float | None]] = {}
+    for job, outcome in train(on_folds(whole, seeds, config)):
+        found.setdefault((job.asked.number, job.seed), []).append(outcome.score)
+    folds = config.tune.folds or 1
+    rows = [[_mean(found.get((asked.number, seed), []), folds) for seed in seeds] for asked in whole]
     return [Finalist(asked.number, seeds, row) for asked, row in zip(whole, rows, strict=True)]
 
 
@@ -117,5 +120,7 @@ def _from_beginning(trial: Trial) -> Any:
     return replace(trial.asked, first_epoch=0, parent=None)
 
 
-def _jobs(asked: Sequence[Any], seeds: Sequence[int]) -> list[Job]:
-    return [Job(one, seed) for one in asked for seed in seeds]
+def _mean(scores: Sequence[float | None], folds: int) -> float | None:
+    """Over the folds; None where one failed, or was not trained."""
+    known = [score for score in scores if score is not None]
+    return fmean(known) if len(known) == folds else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -22,15 +22,21 @@ class Job:
     Attributes:
       asked: the trial.
       seed: of its initial weights, its batches and its dropout.
+      fold: of the data; 0 where there are no folds.
     """
 
     asked: Asked
     seed: int
+    fold: int = 0
 
     @property
     def name(self) -> str:
         """Of its place on disk."""
-        return f"{self.asked.number}-{self.seed}"
+        return self.name_of(self.asked.number)
+
+    def name_of(self, number: int) -> str:
+        """That of the job of another trial, under the same seed and on the same fold."""
+        return f"{number}-{self.seed}" + (f"-fold{self.fold}" if self.fold else "")
 
     def config(self, config: Config) -> Config:
         """The config that it trains: the run's, with the trial's values and the epochs and patience of `tune`."""
@@ -39,8 +45,19 @@ class Job:
 
 
 def jobs_of(asked: Iterable[Asked], config: Config) -> list[Job]:
-    """Each trial under `tune.seeds` seeds, from the config's own on."""
-    return [Job(one, seed) for one in asked for seed in seeds_from(config.seed, config.tune.seeds)]
+    """Each trial on every fold under `tune.seeds` seeds, from the config's own on."""
+    return on_folds(asked, seeds_from(config.seed, config.tune.seeds), config)
+
+
+def on_folds(asked: Iterable[Asked], seeds: Sequence[int], config: Config) -> list[Job]:
+    """Each trial under each of these seeds, on every fold."""
+    folds = range(config.tune.folds or 1)
+    return [Job(one, seed, fold) for one in asked for fold in folds for seed in seeds]
+
+
+def trainings_of(config: Config) -> int:
+    """Of each trial."""
+    return config.tune.seeds * (config.tune.folds or 1)
 
 
 def most_at_once(config: Config, workers: int = 1) -> int:
@@ -65,16 +82,16 @@ def seeds_from(first: int, count: int) -> list[int]:
     return [(first + place) % 2**31 for place in range(count)]
 
 
-def merged(found: Iterable[tuple[Job, Outcome]], num_seeds: int) -> Iterator[tuple[Asked, Outcome]]:
+def merged(found: Iterable[tuple[Job, Outcome]], trainings: int) -> Iterator[tuple[Asked, Outcome]]:
     """The outcomes of trials out of those of their jobs, each when its last one is known.
 
-    A trial's score is the mean over its seeds; it fails with the first of them that does.
+    A trial's score is the mean over its seeds and folds; it fails with the first of them that does.
     """
     waiting: dict[int, list[Outcome]] = {}
     for job, outcome in found:
         own = waiting.setdefault(job.asked.number, [])
         own.append(outcome)
-        if len(own) == num_seeds:
+        if len(own) == trainings:
             yield job.asked, _mean(waiting.pop(job.asked.number))
 
 

@@ -16,7 +16,7 @@ from pipeline.training.search import Header, Journal
 from pipeline.tuning import JOURNAL
 
 # What changes the score of a trial, besides the data and the space.
-_SCORED_BY = ("model", "train", "tune.patience", "tune.seeds", "seed")
+_SCORED_BY = ("model", "train", "tune.patience", "tune.seeds", "tune.folds", "seed")
 
 
 def header_of(context: Context, space: dict[str, Any]) -> Header:

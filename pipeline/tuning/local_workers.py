@@ -23,7 +23,7 @@ from pipeline.tuning.bar import Progress
 from pipeline.tuning.chief import LEASE_SECONDS, Chief
 from pipeline.tuning.clock import Clock
 from pipeline.tuning.finalists import number_of_finalists
-from pipeline.tuning.jobs import most_at_once
+from pipeline.tuning.jobs import most_at_once, trainings_of
 from pipeline.tuning.journals import header_of
 from pipeline.tuning.service import serving
 
@@ -66,7 +66,7 @@ def run_search(
         lambda: clock.has_time_for_trials(number_of_finalists(config) > 0),
         lambda workers: most_at_once(config, workers),
         expected=config.tune.workers,
-        seeds=config.tune.seeds,
+        trainings=trainings_of(config),
         lease_seconds=lease_seconds,
     )
     if chief.is_done:

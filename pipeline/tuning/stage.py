@@ -22,7 +22,8 @@ from pipeline.tuning.address import listening
 from pipeline.tuning.bar import Progress
 from pipeline.tuning.clock import Clock
 from pipeline.tuning.finalists import Finalist, in_order, noise, number_of_finalists, score_again, winner
-from pipeline.tuning.jobs import failure, jobs_of, merged, most_at_once
+from pipeline.tuning.folds import folds_of
+from pipeline.tuning.jobs import failure, jobs_of, merged, most_at_once, trainings_of
 from pipeline.tuning.journals import journal_of
 from pipeline.tuning.trainer import Trainer
 
@@ -37,7 +38,7 @@ def search_and_choose(context: Context) -> dict[str, Any]:
     with journal_of(context, work, space) as journal:
         search = search_of(config, spec, space, journal)
         clock = Clock(config.tune.budget_seconds, sum(trial.outcome.seconds for trial in search.trials))
-        trainer = Trainer(context, spec, work)
+        trainer = Trainer(context, folds_of(context), work)
         if config.tune.workers > 1 or listening():
             from pipeline.tuning import local_workers  # only here: it loads gRPC
 
@@ -62,7 +63,7 @@ def run_search(context: Context, search: Search, trainer: Trainer, clock: Clock)
             jobs = jobs_of(asked, config)
             epochs = sum(job.asked.epochs for job in jobs) / max(len(asked), 1)  # none, where it finds that it is over
             trainer.on_progress = partial(progress.show, epochs=epochs)
-            for one, outcome in merged(trainer.train(jobs), config.tune.seeds):
+            for one, outcome in merged(trainer.train(jobs), trainings_of(config)):
                 search.tell(one.number, outcome)
                 if outcome.error:
                     reporter.warn(failure(one.number, outcome))
@@ -110,6 +111,7 @@ def write(
         "noise": noise(finalists),
         "seconds": round(clock.seconds, 2),
         "workers": config.tune.workers,
+        "folds": config.tune.folds,
         "cut_short": f"the budget of {config.tune.budget}" if is_short else None,
     }
     write_json(context.out / "tuning.json", about)

@@ -6,18 +6,19 @@ import gc
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.context import Context
 from pipeline.errors import PipelineError
-from pipeline.model_steps import checkpoints_in, train_once
-from pipeline.spec import Spec
+from pipeline.model_steps import checkpoints_in, spec_of, train_once
 from pipeline.training.population import Candidate, Lane, Population, group_key
 from pipeline.training.search import Outcome
 from pipeline.tuning.beginnings import Beginnings
-from pipeline.tuning.jobs import Job
+from pipeline.tuning.jobs import Job, trainings_of
+from pipeline.tuning.parts import Parts
 from pipeline.tuning.saved import lane_of, load, remove, save
 
 # A population's weights, float32, at most; with what optimizers keep and gradients it takes four to six times as much.
@@ -33,14 +34,14 @@ class Trainer:
 
     Args:
       context: of the stage.
-      spec: of the data.
+      folds: the same with the data of each fold, see `folds_of`.
       work: where populations are saved while they train; None: nowhere.
       on_progress: called now and then with how many epochs are done, of all jobs of this call.
       has_time: whether to go on.
     """
 
     context: Context
-    spec: Spec
+    folds: Sequence[Context]
     work: Path | None = None
     on_progress: Callable[[float], None] = lambda epochs: None
     has_time: Callable[[], bool] = lambda: True
@@ -49,16 +50,20 @@ class Trainer:
 
     def train(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         """What came of each, as it becomes known. When there is no more time, jobs that had no epoch are left out."""
-        self._done, self._beginnings = 0.0, Beginnings(self.context, self.spec)
+        self._done, self._beginnings = 0.0, [Beginnings(fold, spec_of(fold)) for fold in self.folds]
+        parts = self._parts()
+        if known := parts.of(jobs):
+            yield from self._ended(known)
         groups: dict[str | None, list[tuple[Job, Candidate | None]]] = {}
-        for job in jobs:
+        ended = {job.name for job, _ in known}
+        for job in (job for job in jobs if job.name not in ended):
             candidate = self._candidate(job)
             if isinstance(candidate, Outcome):
                 yield from self._ended([(job, candidate)])
                 continue
             key = group_key(candidate)
             epochs = (job.asked.first_epoch, job.asked.epochs)
-            groups.setdefault(key and f"{key}-{epochs}", []).append((job, candidate if key else None))
+            groups.setdefault(key and f"{key}-{epochs}-{job.fold}", []).append((job, candidate if key else None))
         for key, group in groups.items():
             size = 1 if key is None else self._size(group[0][1])
             for begin in range(0, len(group), size):
@@ -66,12 +71,24 @@ class Trainer:
                     return
                 some = group[begin : begin + size]
                 found = [(some[0][0], self._alone(some[0][0]))] if key is None else self._together(key, some)
+                self._keep(parts, found)
                 yield from self._ended(found)
+        parts.forget()
+
+    def _parts(self) -> Parts:
+        """What is known of trials that have several trainings."""
+        several = trainings_of(self.context.config) > 1
+        return Parts(self.work / "parts.json" if self.work is not None and several else None)
+
+    def _keep(self, parts: Parts, found: list[tuple[Job, Outcome]]) -> None:
+        if self.has_time():  # else they may have been cut short
+            with self._telling("parts.json"):
+                parts.keep(found)
 
     def _candidate(self, job: Job) -> Candidate | Outcome:
         """The training at its beginning, or why there is none."""
         try:
-            return self._beginnings.candidate(job.config(self.context.config))
+            return self._beginnings[job.fold].candidate(job.config(self.context.config))
         except Exception as error:
             return Outcome(None, _said(error))
 
@@ -102,6 +119,7 @@ class Trainer:
         from pipeline.data.store import Store
 
         config, first = self.context.config, jobs[0].asked
+        fold = self.folds[jobs[0].fold]
         saved = self._saved(jobs)
         lanes = [
             lane_of(place, candidate, saved.get(job.name))
@@ -109,8 +127,8 @@ class Trainer:
         ]
         population = Population(
             candidates,
-            self.spec,
-            make_eval(Store(self.context.inputs["prepare"] / "validation")),
+            spec_of(fold),
+            make_eval(Store(fold.inputs["prepare"] / "validation")),
             epochs=first.epochs,
             total_epochs=config.tune.epochs,
             patience=config.tune.patience,
@@ -120,7 +138,7 @@ class Trainer:
             together=False if config.tune.population == 1 else None,
         )
         self._programs.move_to_end(key)
-        while len(self._programs) > _KEPT_GROUPS:
+        while len(self._programs) > _KEPT_GROUPS * len(self.folds):
             self._programs.popitem(last=False)
         return population.run()
 
@@ -145,7 +163,7 @@ class Trainer:
         found = load(self.work / "population.state", self.context.fingerprint)
         for job in jobs:
             if job.asked.parent is not None and job.name not in found:
-                for parent in load(self._rung(f"{job.asked.parent}-{job.seed}"), self.context.fingerprint).values():
+                for parent in load(self._rung(job.name_of(job.asked.parent)), self.context.fingerprint).values():
                     found[job.name] = parent
         return found
 
@@ -159,10 +177,17 @@ class Trainer:
         return (self.work or Path()) / "rungs" / f"{name}.state"
 
     def _save(self, path: Path, pairs: Any) -> None:
-        try:
+        with self._telling(path.name):
             save(path, {job.name: lane for job, lane in pairs}, self.context.fingerprint)
+
+    @contextmanager
+    def _telling(self, name: str) -> Iterator[None]:
+        """What cannot be saved is lost in a kill, and no reason to stop."""
+        try:
+            yield
         except OSError as error:
-            self.context.reporter.warn(f"{path} cannot be written: {error.strerror or error}. Tuning goes on.")
+            where = (self.work or Path()) / name
+            self.context.reporter.warn(f"{where} cannot be written: {error.strerror or error}. Tuning goes on.")
 
     def _ended(self, found: list[tuple[Job, Outcome]]) -> Iterator[tuple[Job, Outcome]]:
         """Hands outcomes on, and forgets what was saved for them once they are in the journal."""
@@ -186,8 +211,9 @@ class Trainer:
         error = None
         try:
             config = job.config(self.context.config)
-            checkpoint = self.work and checkpoints_in(self.context, self.work / f"alone-{job.name}", job.name)
-            train_once(self.context, config, self.spec, on_epoch, checkpoint)
+            fold = self.folds[job.fold]
+            checkpoint = self.work and checkpoints_in(fold, self.work / f"alone-{job.name}", job.name)
+            train_once(fold, config, spec_of(fold), on_epoch, checkpoint)
         except _IsEnough:
             pass
         except Exception as raised:

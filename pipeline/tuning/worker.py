@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.config import Config, parse
 from pipeline.context import Context
@@ -25,10 +25,8 @@ from pipeline.errors import PipelineError
 from pipeline.progress import Reporter
 from pipeline.runs import Run, read_json
 from pipeline.tensorflow_import import import_tensorflow
+from pipeline.tuning import FOLDS
 from pipeline.tuning.address import Address
-
-if TYPE_CHECKING:
-    from pipeline.spec import Spec
 
 # That a chief may be away: it may be started again, which takes as long as TensorFlow does, or later than its workers.
 PATIENCE_SECONDS = 120.0
@@ -79,21 +77,21 @@ def work(
             agreement(context, header_of(context, space_of(config, spec))), about["agreement"], str(address)
         )
         with _folder(context, name) as folder:
-            return _Worker(context, spec, folder, client).work()
+            return _Worker(context, folder, client).work()
 
 
 @dataclass
 class _Worker:
     context: Context
-    spec: Spec
     folder: Path
     client: Any
 
     def work(self) -> int:
         """One lease after another; how many trials they had."""
+        from pipeline.tuning.folds import folds_of
         from pipeline.tuning.trainer import Trainer
 
-        trainer, count = Trainer(self.context, self.spec, self.folder), 0
+        trainer, count = Trainer(self.context, folds_of(self.context), self.folder), 0
         while True:
             lease = self.client.create_trial(self.client.tuner_id)
             if lease.status == "STOPPED":
@@ -104,7 +102,7 @@ class _Worker:
                 count += self._train(lease, trainer)
 
     def _train(self, lease: Any, trainer: Any) -> int:
-        from pipeline.tuning.jobs import jobs_of, merged
+        from pipeline.tuning.jobs import jobs_of, merged, trainings_of
         from pipeline.tuning.messages import answer_of, asked_of
 
         asked, config = asked_of(lease), self.context.config
@@ -112,7 +110,7 @@ class _Worker:
         self._borrow_rungs([one.parent for one in asked if one.parent is not None])
         with _beating(self.client, lease.trial_id) as beats:
             trainer.on_progress, trainer.has_time = beats.progress, beats.may_go_on
-            for one, outcome in merged(trainer.train(jobs_of(asked, config)), config.tune.seeds):
+            for one, outcome in merged(trainer.train(jobs_of(asked, config)), trainings_of(config)):
                 self.client.end_trial(answer_of(lease.trial_id, one.number, outcome))
         return len(asked)
 
@@ -190,6 +188,8 @@ def _folder(context: Context, name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if {found.name for found in shared.glob("*")} == {FOLDS}:  # the last one here, and of a chief elsewhere
+            shutil.rmtree(shared / FOLDS, ignore_errors=True)
         for empty in (shared, shared.parent):
             with contextlib.suppress(OSError):  # not empty: a chief or other workers have theirs there
                 empty.rmdir()
