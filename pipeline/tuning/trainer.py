@@ -54,7 +54,7 @@ class Trainer:
         parts = self._parts()
         if known := parts.of(jobs):
             yield from self._ended(known)
-        groups: dict[str | None, list[tuple[Job, Candidate | None]]] = {}
+        groups: dict[tuple[str | None, int], list[tuple[Job, Candidate | None]]] = {}
         ended = {job.name for job, _ in known}
         for job in (job for job in jobs if job.name not in ended):
             candidate = self._candidate(job)
@@ -63,8 +63,9 @@ class Trainer:
                 continue
             key = group_key(candidate)
             epochs = (job.asked.first_epoch, job.asked.epochs)
-            groups.setdefault(key and f"{key}-{epochs}-{job.fold}", []).append((job, candidate if key else None))
-        for key, group in groups.items():
+            own = groups.setdefault((key and f"{key}-{epochs}", job.fold), [])
+            own.append((job, candidate if key else None))
+        for (key, _), group in groups.items():  # of one key on several folds the graphs are the same
             size = 1 if key is None else self._size(group[0][1])
             for begin in range(0, len(group), size):
                 if not self.has_time():  # a graph would be made in vain
@@ -138,7 +139,7 @@ class Trainer:
             together=False if config.tune.population == 1 else None,
         )
         self._programs.move_to_end(key)
-        while len(self._programs) > _KEPT_GROUPS * len(self.folds):
+        while len(self._programs) > _KEPT_GROUPS:
             self._programs.popitem(last=False)
         return population.run()
 
