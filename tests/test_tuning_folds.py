@@ -204,3 +204,13 @@ def test_folds_of_a_fold_are_refused_before_anything_runs(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r'"tune.folds" is 3, and the split is fold 2 of 5 already'):
         run(config, silent())
     assert not list(tmp_path.glob("runs/*/ingest/*"))
+
+
+def test_in_limited_time_trials_are_ended_on_all_folds(tmp_path: Path) -> None:
+    config = config_in(
+        tmp_path, "Stratified", "tune.trials=500", "tune.budget=6s", "tune.epochs=20", "tune.finalists=0"
+    )
+    found = run(config, silent(), until="tune").stages[-1].directory
+    about = json.loads((found / "tuning.json").read_text())
+    assert 0 < about["trials"] < 500
+    assert about["cut_short"] == "the budget of 6s"

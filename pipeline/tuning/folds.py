@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
 from dataclasses import replace
@@ -69,8 +68,11 @@ def _make(context: Context, fold: int, target: Path) -> None:
         spec, transforms = preparation.fit(learnt, schema, task=task, num_bins=config.prepare.num_bins)
         preparation.encode(rows, schema, sides, transforms, spec, temporary, cache=config.prepare.cache)
         write_json(temporary / "spec.json", spec.to_json())
-        with contextlib.suppress(OSError):  # another worker was quicker, and made the same
+        try:
             temporary.rename(target)
+        except OSError:
+            if not target.exists():  # else another worker was quicker, and made the same
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -64,7 +64,8 @@ def most_at_once(config: Config, workers: int = 1) -> int:
     """Trials that a search asks for at once, for so many workers together."""
     if config.tune.algorithm == "bayesian":
         return _BAYESIAN
-    return workers * (_IN_LIMITED_TIME if config.tune.budget else _AT_ONCE)
+    in_limited_time = max(_IN_LIMITED_TIME // (config.tune.folds or 1), 1)
+    return workers * (in_limited_time if config.tune.budget else _AT_ONCE)
 
 
 def failure(number: int, outcome: Outcome) -> str:
