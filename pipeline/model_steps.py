@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from pipeline.spec import Spec
 _BATCH_SIZE = 256
 # Rows that the SavedModel is asked before it is published.
 COMPARED_ROWS = 256
+# In a file of weights, beside its numbers: measured, 3 to 4 kB.
+_BYTES_OF_LAYER = 1 << 13
 
 
 def spec_of(context: Context) -> Spec:
@@ -175,6 +178,24 @@ def build_model(config: Config, spec: Spec) -> Any:
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f'"model": {function.__name__} refuses {hyperparameters}: {reason}') from error
+
+
+def save_weights(model: Any, path: Path) -> None:
+    """As Keras does, once it is known that there is room: HDF5 that finds none crashes the process, error or not.
+
+    Args:
+      model: whose weights.
+      path: of the file, which ends in `.weights.h5`.
+
+    Raises:
+      OSError: the disk is full, or the file may not be that large.
+    """
+    layers = len(list(model._flatten_layers()))
+    num_bytes = sum(4 * int(variable.shape.num_elements()) for variable in model.variables) + layers * _BYTES_OF_LAYER
+    if hasattr(os, "posix_fallocate"):
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+    model.save_weights(path)
 
 
 def trained_model(context: Context, spec: Spec) -> Any:

@@ -24,6 +24,7 @@ from pipeline.model_steps import (
     about,
     checkpoints_of,
     compare_with_saved,
+    save_weights,
     spec_of,
     train_once,
     trained_model,
@@ -174,7 +175,7 @@ def train(context: Context) -> dict[str, Any]:
             shown = done
 
         model, history = train_once(context, config, spec, on_epoch, checkpoints_of(context, "train"), budget, started)
-    model.save_weights(context.out / "model.weights.h5")
+    save_weights(model, context.out / "model.weights.h5")
     used = {"epochs": history.epochs, "steps": history.steps, "seconds": round(history.seconds, 2)}
     write_json(
         context.out / "config.json",

@@ -55,6 +55,24 @@ except RunError as error:
     print(error.__cause__.errno, error.fix)
 """
 
+WEIGHTS_BEYOND_A_LIMIT = """
+import resource, signal, sys
+from pathlib import Path
+import keras
+from pipeline.errors import RunError
+from pipeline.model_steps import save_weights
+from pipeline.runs import Run
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+model = keras.Sequential([keras.Input((300,)), *[keras.layers.Dense(20) for _ in range(12)]])
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+run = Run(Path(sys.argv[1]))
+try:
+    with run.write("train", "f1") as writing:
+        save_weights(model, writing.directory / "model.weights.h5")
+except RunError as error:
+    print(error.__cause__.errno, error.fix)
+"""
+
 
 @contextmanager
 def holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
@@ -229,13 +247,14 @@ def test_a_file_where_a_folder_is_needed_is_a_run_error(tmp_path: Path) -> None:
     assert (tmp_path / "runs").read_text() == "a file"
 
 
-def test_a_file_that_may_not_grow_is_never_published(run: Run) -> None:
-    result = python(WRITE_BEYOND_A_LIMIT, run.directory)
-    assert result.stderr == ""
+@pytest.mark.parametrize(("code", "stage"), [(WRITE_BEYOND_A_LIMIT, "ingest"), (WEIGHTS_BEYOND_A_LIMIT, "train")])
+def test_a_file_that_may_not_grow_is_never_published(run: Run, code: str, stage: str) -> None:
+    result = python(code, run.directory)
+    assert (result.returncode, "Error" in result.stderr) == (0, False)
     number, _, fix = result.stdout.partition(" ")
     assert int(number) == errno.EFBIG
     assert fix.strip()
-    assert left_behind(run) == ["ingest"]
+    assert left_behind(run) == [stage]
 
 
 def test_a_full_disk_is_a_run_error_that_tells_how_to_go_on(run: Run) -> None:
