@@ -122,20 +122,22 @@ def test_bad_values_of_json_lines_are_placed_too(tmp_path: Path) -> None:
 
 def test_corrupt_images_are_set_aside_with_their_files(tmp_path: Path) -> None:
     images = tmp_path / "this is a folder"
-    for row in range(40):
+    for row in range(80):
         path = images / "ab"[row % 2] / f"{row:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8, 3), row, np.uint8)).save(path)
     (images / "a" / "02.png").write_bytes(b"")
     (images / "b" / "05.png").write_bytes((images / "b" / "05.png").read_bytes()[:50])
     source = ImageFolder(str(images))
+    (images / "b" / "07.png").write_bytes(b"a page of text")
     found = read(source, tmp_path / "out", wanted=Wanted("label", kinds=source.kinds))
-    assert found.num_rows == 38
-    (empty, cut) = quarantined(tmp_path / "out")
+    assert found.num_rows == 77
+    (empty, cut, other) = quarantined(tmp_path / "out")
     first, second = str(images / "a" / "02.png"), str(images / "b" / "05.png")
     assert empty == (first, None, "image", first, "no readable image: it is empty")
     assert cut[:4] == (second, None, "image", second)
     assert cut[4].startswith("no readable image: ")
+    assert other[4] == "no readable image: it begins as no known format does"
     assert all(stored(tmp_path / "out", "image.key"))
 
 

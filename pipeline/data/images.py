@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.data.keys import bytes_key
 from pipeline.data.pixels import pixels_of
@@ -155,7 +155,9 @@ def _reason(image: str | bytes, error: Exception) -> str:
         return "it is empty"
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    return str(error).replace("<_io.BytesIO", "<")
+    if isinstance(error, UnidentifiedImageError):  # it would name an object in memory
+        return "it begins as no known format does"
+    return str(error)
 
 
 def _is_empty(path: str) -> bool:
