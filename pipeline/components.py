@@ -92,7 +92,8 @@ def split_of_fold(config: Config, fold: int, recognized: str | None) -> Any:
 
     Example:
       >>> from pipeline.config import parse
-      >>> config = parse({"name": "a", "source": "a.csv", "split": {"folds": 5}, "tune": {"folds": 3}}, "here")
+      >>> given = {"name": "a", "source": "a.csv", "split": {"folds": 5}, "tune": {"folds": 3}}
+      >>> config = parse(given, origin="here")
       >>> split_of_fold(config, 0, None)
       Traceback (most recent call last):
       pipeline.errors.ConfigError: "tune.folds" is 3, and the split is fold 0 of 5 already.
