@@ -290,9 +290,7 @@ class Train(Section):
 class Feed(Section):
     """How batches are made and taken: matters of time alone, which change no result and make no stage stale."""
 
-    threads: int | None = Field(
-        None, ge=1, description="That make train batches; None: as many as tf.data thinks best."
-    )
+    threads: int | None = Field(None, ge=1, description="That make train batches; None: as many as there are cores.")
     steps_per_call: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="Train steps that are one call into the graph; auto: about half a second of them."
     )

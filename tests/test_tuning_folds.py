@@ -182,7 +182,12 @@ def test_folds_that_were_trained_before_a_kill_are_not_trained_again(tmp_path: P
     training = Trainer(context, folds, work).train(jobs)
     before = {job.name: outcome for job, outcome in itertools.islice(training, 4)}  # both trials, on two folds
     training.close()
-    after = {job.name: outcome for job, outcome in Trainer(context, folds, work).train(jobs)}
+    (work / "population.state").write_text("how far the third fold had come")
+    training = Trainer(context, folds, work).train(jobs)
+    after = {job.name: outcome for job, outcome in itertools.islice(training, 4)}
+    assert (work / "population.state").exists()  # to be gone on with
+    after |= {job.name: outcome for job, outcome in training}
+    assert not (work / "population.state").exists()
     assert set(after) == set(whole)
     for name, outcome in after.items():
         assert outcome.history == pytest.approx(whole[name].history, abs=1e-6)

@@ -48,7 +48,7 @@ class Feed:
       resample: none, balanced (every class equally often), or class index -> share of an epoch.
       class_weight: none, balanced, or class index -> weight of its rows in the loss.
       shard: (worker, workers): this worker's rows of every global batch; those of all workers together are the batch.
-      threads: that make batches; None: as many as tf.data thinks best. Changes no bit.
+      threads: that make batches; None: as many as there are cores. Changes no bit.
       block_steps: batches that are made at once; None: by their size. Changes no bit.
 
     Raises:

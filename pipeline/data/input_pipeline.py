@@ -36,7 +36,7 @@ def make_train(
       resample: none; balanced: every class equally often; or class index -> share of an epoch.
       class_weight: none; balanced: rows / (classes * rows of the class); or class index -> weight.
       shard: (worker, workers): this worker's rows of every batch. The batch of all workers together is always the same.
-      threads: that make batches; None: as many as tf.data thinks best.
+      threads: that make batches; None: as many as there are cores.
       first_step: the step to begin with, reached at once.
 
     Returns:

@@ -93,7 +93,7 @@ def _threads(config: Config, measured: Measured) -> Iterator[Recommendation]:
     best = max(measured.threads.values())
     # The fewest that are nearly the best.
     count, rate = min((item for item in measured.threads.items() if item[1] > 0.9 * best), default=(0, 0.0))
-    now = "as many as tf.data thinks best" if config.feed.threads is None else f"{config.feed.threads}"
+    now = "as many as there are cores" if config.feed.threads is None else f"{config.feed.threads}"
     reason = f"the feed gives {rate:,.0f} rows/s with this, {measured.feed:,.0f} with {now}"
     if count != config.feed.threads:
         yield Recommendation("feed.threads", count, reason, min(rate, measured.model) / measured.both)

@@ -52,8 +52,8 @@ class Trainer:
         """What came of each, as it becomes known. When there is no more time, jobs that had no epoch are left out."""
         self._done, self._beginnings = 0.0, [Beginnings(fold, spec_of(fold)) for fold in self.folds]
         parts = self._parts()
-        if known := parts.of(jobs):
-            yield from self._ended(known)
+        known = parts.of(jobs)
+        yield from self._ended(known)
         groups: dict[tuple[str | None, int], list[tuple[Job, Candidate | None]]] = {}
         ended = {job.name for job, _ in known}
         for job in (job for job in jobs if job.name not in ended):
@@ -74,6 +74,8 @@ class Trainer:
                 found = [(some[0][0], self._alone(some[0][0]))] if key is None else self._together(key, some)
                 self._keep(parts, found)
                 yield from self._ended(found)
+                if self.work is not None:  # and not before: what was known, or failed at once, is not what was saved
+                    remove(self.work / "population.state")
         parts.forget()
 
     def _parts(self) -> Parts:
@@ -191,12 +193,9 @@ class Trainer:
             self.context.reporter.warn(f"{where} cannot be written: {error.strerror or error}. Tuning goes on.")
 
     def _ended(self, found: list[tuple[Job, Outcome]]) -> Iterator[tuple[Job, Outcome]]:
-        """Hands outcomes on, and forgets what was saved for them once they are in the journal."""
         self._done += sum(job.asked.epochs for job, _ in found)
         self.on_progress(self._done)
         yield from found
-        if self.work is not None:
-            remove(self.work / "population.state")
 
     def _alone(self, job: Job) -> Outcome:
         """By `training.fit`."""
