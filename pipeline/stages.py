@@ -116,8 +116,7 @@ def prepare(context: Context) -> dict[str, Any]:
 
     import numpy as np
 
-    from pipeline.data import preparation as preparing
-    from pipeline.data.learn import learn
+    from pipeline.data.preparation import learn_and_encode
     from pipeline.data.schema import Schema
     from pipeline.data.transforms.choose import choices_of
 
@@ -129,12 +128,10 @@ def prepare(context: Context) -> dict[str, Any]:
     choices = choices_of(schema, *chosen_transforms(config), defaults_of(config))
     with ThreadPoolExecutor(1) as pool:  # beside the rest, which leaves time between two batches
         leaks = pool.submit(leaks_of, config, rows, sides, schema)
-        learnt = learn(rows, schema, sides, choices, context.reporter)
-        spec, transforms = preparing.fit(learnt, schema, task=config.task, num_bins=config.prepare.num_bins)
-        del learnt
-        statistics = preparing.encode(
-            rows, schema, sides, transforms, spec, context.out, context.reporter, cache=config.prepare.cache
-        )
+        spec, transforms, statistics = learn_and_encode(
+            rows, schema, sides, choices, context.out, context.reporter,
+            task=config.task, num_bins=config.prepare.num_bins, cache=config.prepare.cache,
+        )  # fmt: skip
         act_on_leaks(context, leaks.result())
     write_json(context.out / "statistics.json", {side: found.to_json() for side, found in statistics.items()})
     look_for_drift(context, statistics["train"])

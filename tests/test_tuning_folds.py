@@ -135,6 +135,18 @@ def test_what_is_learnt_is_learnt_from_the_train_rows_of_the_fold(tmp_path: Path
         assert len(Store(found.inputs["prepare"] / "test")) == 0
 
 
+def test_weights_of_rows_are_in_units_of_the_fold(tmp_path: Path) -> None:
+    table = rows()
+    table["count"] = np.random.default_rng(1).integers(1, 9, NUM_ROWS).tolist()
+    config = config_in(tmp_path, "Stratified", 'features.weight="count"', table=table)
+    context = context_of(config)
+    for fold, found in enumerate(folds_of(context)):
+        train = sides_of(context, fold) == TRAIN
+        store, counts = Store(found.inputs["prepare"] / "train"), np.asarray(table["count"])[train]
+        stored = store[np.arange(len(store))]["sample_weight"]
+        np.testing.assert_allclose(stored, counts / counts.mean(), rtol=1e-6)
+
+
 def test_a_score_is_the_mean_of_the_folds(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     context = context_of(config)

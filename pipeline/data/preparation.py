@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.data.edges import bin_edges
 from pipeline.data.encoded import encoded_form
 from pipeline.data.label_info import label_info
-from pipeline.data.learn import Learnt, numbered, side_of
+from pipeline.data.learn import Learnt, learn, numbered, side_of
 from pipeline.data.pixels import Mode
 from pipeline.data.row_weights import Weights
 from pipeline.data.rows import stored_batches
@@ -25,6 +25,7 @@ from pipeline.data.store import LABEL, SAMPLE_WEIGHT, Store, StoreWriter
 from pipeline.data.transforms import ClassIndex, ScaleTarget, Transforms
 from pipeline.data.transforms.resize_image import FittedResizeImage
 from pipeline.data.transforms.target import looks_like_classes
+from pipeline.data.transforms.transform import Transform
 from pipeline.errors import ConfigError
 from pipeline.progress import Reporter, silent
 from pipeline.spec import Spec, Task
@@ -32,6 +33,30 @@ from pipeline.spec import Spec, Task
 Cache = Literal["pixels", "encoded"]
 
 _IMAGE_ROWS, _BYTES_AT_ONCE = 1024, 1 << 26
+
+
+def learn_and_encode(
+    rows_path: Path,
+    schema: Schema,
+    sides: np.ndarray,
+    choices: Mapping[str, Transform],
+    directory: Path,
+    reporter: Reporter | None = None,
+    *,
+    task: str = "auto",
+    num_bins: int = 256,
+    cache: Cache = "pixels",
+) -> tuple[Spec, Transforms, dict[str, Statistics]]:
+    """All that is learnt is learnt from train, and every side is encoded by it: `learn`, `fit` and `encode`, one after
+    another; see there for arguments and errors.
+
+    Returns:
+      What a model must know, the fitted transforms, and the statistics of each side.
+    """
+    # What was learnt is large, and is gone before the rows are encoded.
+    spec, transforms = fit(learn(rows_path, schema, sides, choices, reporter), schema, task=task, num_bins=num_bins)
+    statistics = encode(rows_path, schema, sides, transforms, spec, directory, reporter, cache=cache)
+    return spec, transforms, statistics
 
 
 def fit(learnt: Learnt, schema: Schema, *, task: str = "auto", num_bins: int = 48) -> tuple[Spec, Transforms]:

@@ -14,8 +14,7 @@ from pipeline.data.divide import divide
 from pipeline.data.infer import Wanted
 from pipeline.data.ingest import ingest
 from pipeline.data.kinds import Kind
-from pipeline.data.learn import learn
-from pipeline.data.preparation import Cache, encode, fit
+from pipeline.data.preparation import Cache, learn_and_encode
 from pipeline.data.quarantine import Budget
 from pipeline.data.schema import Schema
 from pipeline.data.sides import SIDES
@@ -121,9 +120,9 @@ def prepare(
     divided = divide(rows, schema, splitter, held_out=np.empty(0, np.uint64), seed=seed, reporter=reporter)
     for line in divided.warnings:
         reporter.warn(line)
-    learnt = learn(rows, schema, divided.sides, choices, reporter)
-    spec, fitted = fit(learnt, schema, task=task, num_bins=num_bins)
-    statistics = encode(rows, schema, divided.sides, fitted, spec, folder, reporter, cache=cache)
+    spec, fitted, statistics = learn_and_encode(
+        rows, schema, divided.sides, choices, folder, reporter, task=task, num_bins=num_bins, cache=cache
+    )
     train, validation, test = (Store(folder / side) for side in SIDES)
     return Splits(train, validation, test, spec, fitted, schema, statistics, divided.report, folder, temporary)
 

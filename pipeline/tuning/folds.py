@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from pipeline.components import chosen_transforms, defaults_of, split_of_fold
 from pipeline.context import Context
-from pipeline.data import preparation
-from pipeline.data.learn import learn
+from pipeline.data.preparation import learn_and_encode
 from pipeline.data.rows import stored_batches, values_of
 from pipeline.data.schema import Schema
 from pipeline.data.sides import NO_SIDE, TEST
@@ -64,9 +63,10 @@ def _make(context: Context, fold: int, target: Path) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f"{fold}-", dir=target.parent))
     try:
         choices = choices_of(schema, *chosen_transforms(config), defaults_of(config))
-        learnt = learn(rows, schema, sides, choices)
-        spec, transforms = preparation.fit(learnt, schema, task=task, num_bins=config.prepare.num_bins)
-        preparation.encode(rows, schema, sides, transforms, spec, temporary, cache=config.prepare.cache)
+        prepare = config.prepare
+        spec, _, _ = learn_and_encode(
+            rows, schema, sides, choices, temporary, task=task, num_bins=prepare.num_bins, cache=prepare.cache
+        )
         write_json(temporary / "spec.json", spec.to_json())
         try:
             temporary.rename(target)
