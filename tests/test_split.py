@@ -13,52 +13,12 @@ from hypothesis import strategies as st
 
 from pipeline.data import split
 from pipeline.data.sides import NO_SIDE, SIDE_OF_NAME, TEST, TRAIN, VALIDATION
-from pipeline.data.split import Given, Group, Key, Random, Stratified, StratifiedGroup, Time
+from pipeline.data.split import Given, Group, Key, Random, Stratified, StratifiedGroup
 from pipeline.errors import ConfigError, DataError
+from tests.splitters import FRACTIONS, SPLITTERS, labels, parts, present, splitter
 
-SPLITTERS = split.__all__
 EXACT = ["Random", "Stratified", "Group", "StratifiedGroup"]
 SEEDED = ["Given", *EXACT]
-FRACTIONS = st.tuples(*[st.integers(1, 8)] * 3).map(lambda parts: tuple(part / sum(parts) for part in parts))
-
-
-@st.composite
-def labels(draw: Any) -> np.ndarray:
-    """60 to 300 labels, text or numbers, some missing."""
-    rows, seed = draw(st.integers(60, 300)), draw(st.integers(0, 1000))
-    generator = np.random.default_rng(seed)
-    missing = generator.random(rows) < draw(st.sampled_from([0.0, 0.2]))
-    form = draw(st.sampled_from(["classes", "text", "quantity"]))
-    if form == "quantity":
-        return np.where(missing, np.nan, generator.normal(size=rows))
-    classes = generator.choice(draw(st.integers(2, 6)), rows)
-    if form == "classes":
-        return np.where(missing, np.nan, classes.astype(np.float64))
-    return np.asarray([None if gone else f"class {name}" for gone, name in zip(missing, classes, strict=True)], object)
-
-
-def present(found: np.ndarray) -> np.ndarray:
-    return np.asarray([value is not None and value == value for value in found.tolist()])
-
-
-def splitter(
-    name: str, fractions: tuple[float, float, float], found: np.ndarray, **arguments: Any
-) -> tuple[Any, np.ndarray | None]:
-    """A splitter of the room, and the column that it needs: 60 groups or times, a key for each row."""
-    train, validation, test = fractions
-    if name == "Given":
-        column = np.asarray(["train", "test"] * len(found), object)[: len(found)]
-        return Given(validation=validation / (train + validation), **arguments), column
-    column_of = {
-        "Group": np.arange(len(found)) % 60 * 1.0,
-        "StratifiedGroup": np.asarray([f"group {row % 60}" for row in range(len(found))], object),
-        "Time": np.datetime64("2026-01-01", "us") + np.arange(len(found)) * 7 % 60 * np.timedelta64(1, "D"),
-        "Key": np.asarray([f"key {row}" for row in range(len(found))], object),
-    }
-    shares = {"train": train, "validation": validation, "test": test, **arguments}
-    if name in column_of:
-        return getattr(split, name)(column="given", **shares), column_of[name]
-    return getattr(split, name)(**shares), None
 
 
 def counts(sides: np.ndarray) -> list[int]:
@@ -274,20 +234,6 @@ def whole(sides: np.ndarray, groups: np.ndarray) -> bool:
     return len(pairs) == len({group for group, _ in pairs})
 
 
-def parts(groups: np.ndarray, *others: np.ndarray) -> np.ndarray:
-    """Rows that hang together through equal values in any of the arrays, by plain repetition. int64 [rows]"""
-    found = np.arange(len(groups))
-    while True:
-        before = found.copy()
-        for values in (groups, *others):
-            _, codes = np.unique(values, return_inverse=True)
-            least = np.full(codes.max() + 1, len(groups))
-            np.minimum.at(least, codes, found)
-            found = least[codes]
-        if np.array_equal(before, found):
-            return found
-
-
 @pytest.mark.parametrize("name", SPLITTERS)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), found=labels(), seed=st.integers(0, 100))
@@ -425,103 +371,6 @@ def test_other_shares_of_the_rest_and_folds_leave_a_keys_test_rows() -> None:
     assert np.array_equal(tests[0], tests[2])
 
 
-@settings(max_examples=50, deadline=None)
-@given(found=labels(), fractions=FRACTIONS, gap=st.sampled_from([0, 1, 3]), dated=st.booleans())
-def test_time_goes_from_train_to_test_with_the_gap_between(
-    found: np.ndarray, fractions: tuple[float, float, float], gap: int, dated: bool
-) -> None:
-    train, validation, test = (0.1 + 0.7 * fraction for fraction in fractions)
-    days = np.random.default_rng(len(found)).permutation(len(found)) // 2
-    column = np.datetime64("2026-01-01", "us") + days * np.timedelta64(1, "D") if dated else days.astype(np.float64)
-    split_it = Time(
-        column="day", train=train, validation=validation, test=test, gap=f"{24 * gap}h" if dated else float(gap)
-    )
-    try:
-        sides = split_it(found, column=column)
-    except DataError:  # a gap that eats a small side
-        assert gap > 0
-        return
-    first, last = ([ends(days[sides == side]) for side in (TRAIN, VALIDATION, TEST)] for ends in (np.min, np.max))
-    for before, after in ((TRAIN, VALIDATION), (VALIDATION, TEST)):
-        assert first[after] - last[before] >= max(gap, 1)
-    known = present(found)
-    inside = ((days > first[VALIDATION] - gap) & (days < first[VALIDATION])) | (
-        (days > first[TEST] - gap) & (days < first[TEST])
-    )
-    assert np.array_equal(sides == NO_SIDE, ~known | inside)
-
-
-def test_rows_without_a_time_are_on_no_side() -> None:
-    column = np.arange(100.0)
-    column[[3, 99]] = np.nan
-    sides = Time(column="day")(np.zeros(100), column=column)
-    assert sides[[3, 99]].tolist() == [NO_SIDE] * 2
-    assert sides[98] == TEST
-
-
-def test_of_copies_across_a_boundary_of_time_the_later_ones_are_set_aside() -> None:
-    units = np.arange(20)
-    units[[2, 15, 19]] = 2
-    units[[16, 18]] = 16
-    sides = Time(column="day", train=0.5, validation=0.25, test=0.25)(np.zeros(20), column=np.arange(20.0), units=units)
-    assert sides.tolist() == [0] * 10 + [1] * 5 + [255, 2, 2, 2, 255]
-
-
-def test_the_window_of_time_folds_expands() -> None:
-    for fold in range(3):
-        split_it = Time(column="day", train=0.6, validation=0.2, test=0.2, folds=3, fold=fold)
-        sides = split_it(np.zeros(20), column=np.arange(20.0))
-        start = 4 * (fold + 1)
-        assert sides.tolist() == [0] * start + [1] * 4 + [255] * (12 - start) + [2] * 4
-
-
-def test_a_published_test_set_stays_and_its_copies_leave_train() -> None:
-    column = np.asarray(["train", "train", "val", "val", "test", "test", "train"], object)
-    units = np.asarray([1, 2, 2, 3, 3, 4, 4])
-    assert Given()(np.arange(7.0), column=column, units=units).tolist() == [0, 255, 1, 255, 2, 2, 255]
-    unlabelled = np.asarray([0, 1, 2, 3, np.nan, 5, 6])
-    assert Given()(unlabelled, column=column, units=units).tolist() == [0, 255, 1, 1, 255, 2, 255]
-
-
-@pytest.mark.parametrize("name", [name for name in SPLITTERS if name not in ("Random", "Stratified")])
-def test_a_splitter_without_its_column_says_so(name: str) -> None:
-    split_it, _ = splitter(name, (0.6, 0.2, 0.2), np.zeros(99))
-    with pytest.raises(DataError, match="column"):
-        split_it(np.zeros(99))
-    with pytest.raises(DataError, match="has 3 values for 99 labels"):
-        split_it(np.zeros(99), column=np.arange(3.0))
-
-
-@pytest.mark.parametrize("name", SPLITTERS)
-@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (0, 0), (-2, 0), (3, 3), (3, -1), (None, 1)])
-def test_folds_that_do_not_exist_are_refused(name: str, folds: int | None, fold: int) -> None:
-    with pytest.raises(ConfigError, match='"split": fold'):
-        splitter(name, (0.6, 0.2, 0.2), np.zeros(99), folds=folds, fold=fold)
-
-
-@pytest.mark.parametrize("gap", ["7 days", "d", "-1d", "1.5", "", -1.0, float("nan"), float("inf")])
-def test_a_gap_that_is_no_time_is_refused_with_what_is_right(gap: str | float) -> None:
-    with pytest.raises(ConfigError, match='(?s)gap is .*"7d", "12h", "30m"'):
-        Time(column="day", gap=gap)
-
-
-@pytest.mark.parametrize(("gap", "dated"), [("7d", False), (7.0, True)])
-def test_a_gap_in_another_unit_than_the_column_is_refused(gap: str | float, dated: bool) -> None:
-    column = np.arange(100).astype("datetime64[us]" if dated else np.float64)
-    with pytest.raises(DataError, match="does not fit"):
-        Time(column="day", gap=gap)(np.zeros(100), column=column)
-
-
-def test_a_gap_that_leaves_nothing_names_itself() -> None:
-    with pytest.raises(DataError, match='(?s)no rows in train.*shorter gap.*"90d"'):
-        Time(column="day", gap="90d")(np.zeros(99), column=np.datetime64("2026-01-01") + np.arange(99))
-
-
-def test_text_is_no_time() -> None:
-    with pytest.raises(DataError, match='(?s)"day" holds no times.*"monday"'):
-        Time(column="day")(np.zeros(3), column=np.asarray([None, "monday", "friday"], object))
-
-
 @pytest.mark.parametrize("name", ["Group", "StratifiedGroup"])
 def test_groups_that_cannot_be_divided_are_refused(name: str) -> None:
     split_it = getattr(split, name)(column="patient")
@@ -551,3 +400,27 @@ def test_a_million_rows_are_split_in_a_moment(bound: bool) -> None:
     sides = Stratified()(found, units=units if bound else None)
     assert time.perf_counter() - start < 1.5  # 0.1 s and 0.25 s; a loop over rows takes longer
     assert np.abs(np.asarray(counts(sides)) - [700_000, 150_000, 150_000]).max() <= 1000
+
+
+def test_a_published_test_set_stays_and_its_copies_leave_train() -> None:
+    column = np.asarray(["train", "train", "val", "val", "test", "test", "train"], object)
+    units = np.asarray([1, 2, 2, 3, 3, 4, 4])
+    assert Given()(np.arange(7.0), column=column, units=units).tolist() == [0, 255, 1, 255, 2, 2, 255]
+    unlabelled = np.asarray([0, 1, 2, 3, np.nan, 5, 6])
+    assert Given()(unlabelled, column=column, units=units).tolist() == [0, 255, 1, 1, 255, 2, 255]
+
+
+@pytest.mark.parametrize("name", [name for name in SPLITTERS if name not in ("Random", "Stratified")])
+def test_a_splitter_without_its_column_says_so(name: str) -> None:
+    split_it, _ = splitter(name, (0.6, 0.2, 0.2), np.zeros(99))
+    with pytest.raises(DataError, match="column"):
+        split_it(np.zeros(99))
+    with pytest.raises(DataError, match="has 3 values for 99 labels"):
+        split_it(np.zeros(99), column=np.arange(3.0))
+
+
+@pytest.mark.parametrize("name", SPLITTERS)
+@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (0, 0), (-2, 0), (3, 3), (3, -1), (None, 1)])
+def test_folds_that_do_not_exist_are_refused(name: str, folds: int | None, fold: int) -> None:
+    with pytest.raises(ConfigError, match='"split": fold'):
+        splitter(name, (0.6, 0.2, 0.2), np.zeros(99), folds=folds, fold=fold)
