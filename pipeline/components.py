@@ -281,10 +281,11 @@ def check_training(config: Config, has_images: bool) -> None:
     if config.tune.trials and config.tune.space is not None:
         from pipeline.training.search import check_space
 
-        _check_space(config.tune.space, function)
+        _check_space(config, function)
 
         def values_fit(values: dict[str, Any]) -> None:
             changed = config.override(values)
+            chosen_transforms(changed)
             model_of(changed, has_images)
             optimizer_of(changed)
             _check_augment(changed, has_images)
@@ -312,24 +313,34 @@ def _check_by_class(config: Config) -> None:
             )
 
 
-def _check_space(space: dict[str, Any], function: Any) -> None:
-    from pipeline.config_sections import Train
+def _check_space(config: Config, function: Any) -> None:
+    """Refuses keys that are not there, with the nearest one; why others cannot be tuned, `check_space` says."""
+    from pipeline.config_sections import Prepare, Train
     from pipeline.errors import did_you_mean
+    from pipeline.training.search import EPOCHS
 
+    space = config.tune.space or {}
     known = [f"model.{name}" for name in inspect.signature(function).parameters if name != "spec"]
-    known += [f"train.{name}" for name in Train.model_fields if name not in ("epochs", "budget", "patience")]
+    known += [f"train.{name}" for name in Train.model_fields]
+    known += [f"prepare.{name}" for name in Prepare.model_fields]
     open_ended = any(
         parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(function).parameters.values()
     )
     for key in space:
         parent = ".".join(key.split(".")[:2])
         is_free = open_ended and parent.startswith("model.")
-        if key.startswith(("model.", "train.")) and parent not in known and not is_free:
+        if key.startswith(("model.", "train.", "prepare.")) and parent not in known and not is_free:
             raise ConfigError(
                 f'"tune.space": there is no key "{key}".',
                 expected=f"one of {', '.join(known)}",
                 fix=did_you_mean(key, known).strip() or None,
             )
+    if config.tune.algorithm == "hyperband" and EPOCHS in space:
+        raise ConfigError(
+            f'"tune.space": "{EPOCHS}" cannot be tuned by hyperband, which says itself how long each trial trains.',
+            expected="tune.epochs, for the longest ones",
+            fix='Remove the key, or tune.algorithm = "random".',
+        )
 
 
 def kind_of_path(path: Any, default: str | None = None) -> str:

@@ -126,7 +126,7 @@ PLAN: tuple[Stage, ...] = (
         needs=("prepare",),
         makes=("best.json", "trials.json"),  # and of a search tuning.json, tuning.html, tensorboard, journal.jsonl
         about="search hyperparameters on train, scored on validation",
-        version=2,
+        version=3,
     ),
     Stage(
         "train",

@@ -190,18 +190,11 @@ def _remember(run: Run, stage: Stage, own: dict[str, str], artifact: Path) -> No
 def _make(
     run: Run, stage: Stage, found: dict[str, str], own: dict[str, str], config: Config, reporter: Reporter
 ) -> None:
-    inputs = {}
-    for need in stage.needs:
-        if run.manifest(need, found[need]) is None:
-            raise RunError(
-                f'The stage "{stage.name}" needs "{need}", which is not done for this config.',
-                expected=f"a whole artifact in {run.artifact(need, found[need])}",
-                fix=f"pipeline run CONFIG --until {need}",
-            )
-        inputs[need] = run.artifact(need, found[need])
     from pipeline import stages
     from pipeline.context import Context
 
+    inputs = _inputs(run, stage, found, config, reporter)
+    directories = {need: run.artifact(need, made) for need, made in inputs.items()}
     function: Callable[[Context], dict[str, Any]] = getattr(stages, stage.name)
     reporter.stage(stage.name, stage.about)
     started = time.perf_counter()
@@ -209,7 +202,8 @@ def _make(
     with run.write(stage.name, fingerprint) as writing:
         before = len(reporter.warnings)
         remembered = HeldOut.of(run.directory).state_for(own[stage.name]) if stage.remembers else None
-        summary = function(Context(config, inputs, writing.directory, fingerprint, reporter, run.directory, remembered))
+        context = Context(config, directories, writing.directory, fingerprint, reporter, run.directory, remembered)
+        summary = function(context)
         if not stage.needs and _fingerprints(config, _source_fingerprint(config))[1][stage.name] != own[stage.name]:
             raise DataError(
                 "The source, or the schema file, changed while it was read.",
@@ -221,13 +215,49 @@ def _make(
             raise RuntimeError(f"the stage {stage.name} did not make {missing}")
         _remember(run, stage, own, writing.directory)
         writing.manifest.update(
-            inputs={need: found[need] for need in stage.needs},
+            inputs=inputs,
             config={key: config.section(key) for key in stage.reads},
             summary=summary,
             warnings=reporter.warnings[before:],
             published=[summary["saved_model"]] if "saved_model" in summary else [],
         )
     reporter.done(stage.name, time.perf_counter() - started, summary)
+
+
+def _inputs(run: Run, stage: Stage, found: dict[str, str], config: Config, reporter: Reporter) -> dict[str, str]:
+    """The fingerprints of the artifacts that a stage opens.
+
+    Raises:
+      RunError: one is missing; it is named with the command that makes it.
+    """
+    for need in stage.needs:
+        if run.manifest(need, found[need]) is None:
+            raise RunError(
+                f'The stage "{stage.name}" needs "{need}", which is not done for this config.',
+                expected=f"a whole artifact in {run.artifact(need, found[need])}",
+                fix=f"pipeline run CONFIG --until {need}",
+            )
+    inputs = {need: found[need] for need in stage.needs}
+    if "prepare" in inputs and "tune" in inputs:
+        inputs["prepare"] = _prepared_as_tuned(run, found, config, reporter)
+    elif "prepare" in inputs and "train" in inputs:  # the model is shown what it was trained on
+        manifest = run.manifest("train", found["train"]) or {}
+        inputs["prepare"] = manifest["inputs"]["prepare"]
+    return inputs
+
+
+def _prepared_as_tuned(run: Run, found: dict[str, str], config: Config, reporter: Reporter) -> str:
+    """The fingerprint of the data that the best trial was trained on: prepared again, if the search chose how."""
+    best = read_json(run.artifact("tune", found["tune"]) / "best.json")
+    own = {key: value for key, value in best.items() if key.startswith("prepare.")}
+    if not own:
+        return found["prepare"]
+    stage, chosen = stage_named("prepare"), config.override(own)
+    chosen_found, chosen_own = _fingerprints(chosen, _source_fingerprint(config))
+    if run.manifest(stage.name, chosen_found[stage.name]) is None:
+        reporter.note("tuning chose another way to prepare the data")
+        _make(run, stage, chosen_found, chosen_own, chosen, reporter)
+    return chosen_found[stage.name]
 
 
 def _done(run: Run, stage: Stage, found: dict[str, str], skipped: bool) -> Done:

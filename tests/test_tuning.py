@@ -127,6 +127,7 @@ def test_every_algorithm_leaves_files_that_agree(folder: Path, algorithm: str) -
     for child in children:  # it went on where its parent ended, and did not begin again
         parent = trials[child["parent"]]
         assert (child["overrides"], child["first_epoch"]) == (parent["overrides"], parent["epochs"])
+        assert child["seeds"] == parent["seeds"]
         assert child["history"][: parent["epochs"]] == parent["history"]
 
 
@@ -134,8 +135,11 @@ def test_finalists_are_scored_on_fresh_seeds_and_the_lowest_mean_wins(folder: Pa
     found = search(folder, "tune.finalists=3", "tune.finalist_seeds=2", "tune.seeds=2", "seed=0")
     about, ranked = found.about, sorted(found.trials, key=lambda trial: trial["score"])
     assert [finalist["number"] for finalist in about["finalists"]] == [trial["number"] for trial in ranked[:3]]
+    seeds = [seed for trial in found.trials for seed in trial["seeds"]]
+    assert seeds == list(range(2 * len(found.trials)))  # each trial has its own
     for finalist in about["finalists"]:
-        assert finalist["seeds"] == [2, 3]  # the trials had 0 and 1
+        assert len(finalist["seeds"]) == 2
+        assert not set(finalist["seeds"]) & set(seeds)
         assert finalist["mean"] == pytest.approx(np.mean(finalist["scores"]))
         assert len({*finalist["scores"], ranked[0]["score"]}) == 3
     means = {finalist["number"]: finalist["mean"] for finalist in about["finalists"]}
@@ -170,7 +174,7 @@ def by_fit(folder: Path, found: Found, *overrides: str) -> Iterator[tuple[dict[s
     context = Context(config, {"prepare": data}, Path(), "any", silent(), folder)
     spec = spec_of(context)
     for trial in found.trials:
-        jobs = [Job(Asked(0, trial["overrides"], 3), seed) for seed in range(config.tune.seeds)]
+        jobs = [Job(Asked(0, trial["overrides"], 3), seed) for seed in trial["seeds"]]
         yield trial, [train_once(context, job.config(config), spec)[1].val_loss for job in jobs]
 
 

@@ -50,6 +50,8 @@ class Feed:
       shard: (worker, workers): this worker's rows of every global batch; those of all workers together are the batch.
       threads: that make batches; None: as many as there are cores. Changes no bit.
       block_steps: batches that are made at once; None: by their size. Changes no bit.
+      beside: more seeds. A batch of `dataset` then holds the rows of this seed's batch and, behind them, of the batch
+        that each of these seeds has in this step: many trainings are fed by one dataset.
 
     Raises:
       ConfigError: an argument does not fit the store.
@@ -74,6 +76,7 @@ class Feed:
     shard: tuple[int, int] = (0, 1)
     threads: int | None = None
     block_steps: int | None = None
+    beside: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         worker, workers = self.shard
@@ -110,7 +113,7 @@ class Feed:
         if self.block_steps is not None:
             return self.block_steps
         batch_bytes = self.store.num_bytes / max(self.num_rows, 1) * self.batch_size / self.shard[1]
-        return int(np.clip(_BLOCK_BYTES // max(batch_bytes, 1), 1, _MAX_BLOCK_STEPS))
+        return int(np.clip(_BLOCK_BYTES // max(batch_bytes * len(self._of_seeds), 1), 1, _MAX_BLOCK_STEPS))
 
     def rows(self, step: int) -> np.ndarray:
         """The row numbers of the batch of a step: int64 [rows of this shard]."""
@@ -119,7 +122,7 @@ class Feed:
     def examples(self, rows: np.ndarray, epoch: int) -> tuple[Any, ...]:
         """What an epoch makes of these rows (int [n]): a batch as of `dataset`, in memory."""
         wanted = tf.constant(rows, tf.int64)
-        return self._batch(wanted, tf.fill(tf.shape(wanted), tf.constant(epoch, tf.int64)))
+        return self._batch(wanted, tf.fill(tf.shape(wanted), tf.constant(epoch, tf.int64)), self.seed)
 
     def dataset(self, epochs: int = 1, first_step: int = 0) -> tf.data.Dataset:
         """The batches of all epochs from a step on, see `pipeline.data.make_train`; `.feed` of it is this object."""
@@ -128,12 +131,12 @@ class Feed:
 
         @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking for it takes a second
         def block(begin: tf.Tensor, end: tf.Tensor) -> tuple[Any, ...]:
-            examples, epochs = tf.numpy_function(self._examples, [begin, end], [tf.int64, tf.int64])  # 1. which rows
-            return self._batch(tf.ensure_shape(examples, [None]), tf.ensure_shape(epochs, [None]))  # 2. - 5.
+            found = tf.numpy_function(self._of_all_seeds, [begin, end], [tf.int64] * 3)  # 1. which rows
+            return self._batch(*(tf.ensure_shape(column, [None]) for column in found))  # 2. - 5.
 
         found = self._blocks(first_step, last)
         found = found.map(block, num_parallel_calls=self.threads or tf.data.AUTOTUNE, deterministic=True)
-        found = found.rebatch(self._sizes(first_step))  # 6. cut the block into batches
+        found = found.rebatch(self._sizes(first_step) * len(self._of_seeds))  # 6. cut the block into batches
         found = found.apply(tf.data.experimental.assert_cardinality(max(last - first_step, 0)))
         found = found.prefetch(tf.data.AUTOTUNE).with_options(options(self.threads))
         found.feed, found.first_step = self, first_step
@@ -165,31 +168,38 @@ class Feed:
         rest = tf.data.Dataset.range(ends[-1], last, most)
         return begins.concatenate(rest.map(lambda begin: (begin, tf.minimum(begin + most, last))))
 
-    def _batch(self, examples: tf.Tensor, epochs: tf.Tensor) -> tuple[Any, ...]:
+    def _batch(self, examples: tf.Tensor, epochs: tf.Tensor, seeds: tf.Tensor | int) -> tuple[Any, ...]:
         """The order of the steps: gather, soften labels, augment, weigh; for any examples (int64 [n]) of any epochs."""
         rows = examples % self.num_rows
-        found = self._augmented(self.augment, rows, examples, epochs)
+        found = self._augmented(self.augment, rows, examples, epochs, seeds)
         weights = self._weights(rows, found.label)
         return (found.features, found.label) if weights is None else (found.features, found.label, weights)
 
     def _augmented(
-        self, operations: tuple[Augmentation, ...], rows: tf.Tensor, examples: tf.Tensor, epochs: tf.Tensor
+        self,
+        operations: tuple[Augmentation, ...],
+        rows: tf.Tensor,
+        examples: tf.Tensor,
+        epochs: tf.Tensor,
+        seeds: tf.Tensor | int,
     ) -> Examples:
         columns = {name: gather(rows) for name, gather in self._columns.items()}  # 2. gather
         label = columns.pop(LABEL)
         columns.pop(SAMPLE_WEIGHT, None)
         if any(operation.mixes for operation in self.augment) and label.dtype.is_integer:
             label = tf.one_hot(label, self._num_classes)  # 3. labels that can be mixed
-        found = Examples(columns, label, self._spec, self._partners((), epochs))
+        found = Examples(columns, label, self._spec, self._partners((), epochs, seeds))
         for place, operation in enumerate(operations):  # 4. augment
-            keys = fold(fold(fold(tf.cast(examples, tf.uint64), epochs), self.seed), place)
-            found = operation(replace(found, partners=self._partners(operations[:place], epochs)), keys)
+            keys = fold(fold(fold(tf.cast(examples, tf.uint64), epochs), seeds), place)
+            found = operation(replace(found, partners=self._partners(operations[:place], epochs, seeds)), keys)
         return found
 
-    def _partners(self, before: tuple[Augmentation, ...], epochs: tf.Tensor) -> Callable[[tf.Tensor], Examples]:
+    def _partners(
+        self, before: tuple[Augmentation, ...], epochs: tf.Tensor, seeds: tf.Tensor | int
+    ) -> Callable[[tf.Tensor], Examples]:
         def partners(keys: tf.Tensor) -> Examples:
             rows = tf.cast(keys % tf.constant(self.num_rows, tf.uint64), tf.int64)
-            return self._augmented(before, rows, rows, epochs)
+            return self._augmented(before, rows, rows, epochs, seeds)
 
         return partners
 
@@ -208,6 +218,28 @@ class Feed:
         parts = [self._of_epoch(*part) for part in _by_epoch(begin, end, self.steps_per_epoch)]
         epochs = np.arange(begin // self.steps_per_epoch, begin // self.steps_per_epoch + len(parts))
         return np.concatenate(parts), np.repeat(epochs, [len(part) for part in parts])
+
+    def _of_all_seeds(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The examples of these steps, in each step those of one seed after another; the epoch and the seed of each."""
+        begin, end = int(begin), int(end)
+        found = [feed._examples(begin, end) for feed in self._of_seeds]
+        seeds = np.asarray([feed.seed for feed in self._of_seeds], np.int64)
+        if len(found) == 1:
+            return *found[0], np.repeat(seeds, len(found[0][0]))
+        sizes = np.resize(self._sizes(begin), end - begin)  # an epoch's, again and again
+        cuts = np.cumsum(sizes)[:-1]
+        examples = [part for parts in zip(*(np.split(one, cuts) for one, _ in found), strict=True) for part in parts]
+        epochs = [part for part in np.split(found[0][1], cuts) for _ in found]
+        return (
+            np.concatenate(examples),
+            np.concatenate(epochs),
+            np.repeat(np.tile(seeds, len(sizes)), np.repeat(sizes, len(seeds))),
+        )
+
+    @cached_property
+    def _of_seeds(self) -> list[Feed]:
+        """The feed of each seed by itself."""
+        return [self, *(replace(self, seed=seed, beside=()) for seed in self.beside)]
 
     def _of_epoch(self, epoch: int, first: int, last: int) -> np.ndarray:
         start = first * self.batch_size

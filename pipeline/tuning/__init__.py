@@ -2,5 +2,5 @@
 
 # What lasts of a search: beside its checkpoints while it runs, and in its artifact.
 JOURNAL = "journal.jsonl"
-# The folds' data, beside it.
-FOLDS = "folds"
+# Data of folds, and data prepared in other ways, beside it.
+PREPARED = "prepared"

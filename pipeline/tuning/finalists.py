@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.training.search import Outcome, Trial
-from pipeline.tuning.jobs import Job, on_folds, seeds_from
+from pipeline.tuning.jobs import Job, fresh_seeds, on_folds
 
 # Two scores of one configuration differ by less than this many standard deviations in 95 of 100 cases.
 _DIFFERENCE = 1.96 * math.sqrt(2)
@@ -53,13 +53,14 @@ def number_of_finalists(config: Config) -> int:
     return 0 if found == 1 and asked is None else found
 
 
-def in_order(trials: Iterable[Trial]) -> list[Trial]:
+def in_order(trials: Iterable[Trial], config: Config) -> list[Trial]:
     """Those with a score, best first; of a configuration that went up the rungs of Hyperband only its last trial."""
     found = list(trials)
     parents = {trial.asked.parent for trial in found}
     scored = [trial for trial in found if trial.score is not None and trial.asked.number not in parents]
-    # A long trial is ahead of all shorter ones: Hyperband gave it more epochs because it was better.
-    return sorted(scored, key=lambda trial: (-trial.asked.epochs, trial.score, trial.asked.number))
+    # A long trial of Hyperband is ahead of all shorter ones: it was given more epochs because it was better.
+    rung = -1 if config.tune.algorithm == "hyperband" else 0
+    return sorted(scored, key=lambda trial: (rung * trial.asked.epochs, trial.score, trial.asked.number))
 
 
 def score_again(
@@ -72,10 +73,10 @@ def score_again(
       config: of the run.
       train: what trains jobs.
     """
-    seeds = seeds_from(config.seed + config.tune.seeds, config.tune.finalist_seeds)
+    seeds = fresh_seeds(config)
     whole = [_from_beginning(trial) for trial in trials]
     found: dict[tuple[int, int], list[float | None]] = {}
-    for job, outcome in train(on_folds(whole, seeds, config)):
+    for job, outcome in train([job for asked in whole for job in on_folds(asked, seeds, config)]):
         found.setdefault((job.asked.number, job.seed), []).append(outcome.score)
     folds = config.tune.folds or 1
     rows = [[_mean(found.get((asked.number, seed), []), folds) for seed in seeds] for asked in whole]
@@ -117,7 +118,7 @@ def noise(finalists: Sequence[Finalist]) -> float | None:
 def _from_beginning(trial: Trial) -> Any:
     from dataclasses import replace
 
-    return replace(trial.asked, first_epoch=0, parent=None)
+    return replace(trial.asked, first_epoch=0, parent=None, first=None)
 
 
 def _mean(scores: Sequence[float | None], folds: int) -> float | None:

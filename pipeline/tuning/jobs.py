@@ -13,6 +13,7 @@ from pipeline.training.search import Asked, Outcome
 # Trials that a search asks for at once. A Bayesian one learns from those before, the others do not, or only by rungs;
 # and where the time is limited, those that have begun should have time to end.
 _AT_ONCE, _BAYESIAN, _IN_LIMITED_TIME = 64, 8, 16
+_FRESH = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,26 @@ class Job:
 
 
 def jobs_of(asked: Iterable[Asked], config: Config) -> list[Job]:
-    """Each trial on every fold under `tune.seeds` seeds, from the config's own on."""
-    return on_folds(asked, seeds_from(config.seed, config.tune.seeds), config)
+    """Each trial on every fold under its own seeds."""
+    return [job for one in asked for job in on_folds(one, seeds_of(one, config), config)]
 
 
-def on_folds(asked: Iterable[Asked], seeds: Sequence[int], config: Config) -> list[Job]:
-    """Each trial under each of these seeds, on every fold."""
-    folds = range(config.tune.folds or 1)
-    return [Job(one, seed, fold) for one in asked for fold in folds for seed in seeds]
+def on_folds(asked: Asked, seeds: Sequence[int], config: Config) -> list[Job]:
+    """A trial under each of these seeds, on every fold."""
+    return [Job(asked, seed, fold) for fold in range(config.tune.folds or 1) for seed in seeds]
+
+
+def seeds_of(asked: Asked, config: Config) -> list[int]:
+    """The `tune.seeds` seeds of a trial, which no other one has; those of trial 0 begin with the config's own.
+
+    With one seed for all, a search would find what suits the initial weights and the order of rows of that one.
+    """
+    return _seeds_from(config.seed + asked.line * config.tune.seeds, config.tune.seeds)
+
+
+def fresh_seeds(config: Config) -> list[int]:
+    """The `tune.finalist_seeds` seeds of the finalists, which no trial has, however many there will be."""
+    return _seeds_from(config.seed + _FRESH, config.tune.finalist_seeds)
 
 
 def trainings_of(config: Config) -> int:
@@ -74,10 +87,10 @@ def failure(number: int, outcome: Outcome) -> str:
     return f"trial {number} failed: {first}"
 
 
-def seeds_from(first: int, count: int) -> list[int]:
+def _seeds_from(first: int, count: int) -> list[int]:
     """So many seeds, one after another.
 
-    >>> seeds_from(2**31 - 1, 2)
+    >>> _seeds_from(2**31 - 1, 2)
     [2147483647, 0]
     """
     return [(first + place) % 2**31 for place in range(count)]

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.config import fingerprint
 from pipeline.context import Context
 from pipeline.errors import TuningError
+from pipeline.plan import stage_named
 from pipeline.runs import Run
 from pipeline.training.search import Header, Journal
 from pipeline.tuning import JOURNAL
@@ -26,7 +27,11 @@ def header_of(context: Context, space: dict[str, Any]) -> Header:
     for key in ("epochs", "patience"):  # a trial has those of the section tune
         scored_by["train"].pop(key, None)
     return Header(
-        fingerprint({"data": data, **scored_by}), config.tune.algorithm, space, config.seed, config.tune.epochs
+        fingerprint({"data": data, "version": stage_named("tune").version, **scored_by}),
+        config.tune.algorithm,
+        space,
+        config.seed,
+        config.tune.epochs,
     )
 
 

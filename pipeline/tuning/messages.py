@@ -36,7 +36,7 @@ def lease_of(name: str, asked: Iterable[Asked]) -> Any:
     """The chief's answer: train these.
 
     >>> asked_of(lease_of("a/0", [Asked(3, {"train.learning_rate": 0.1}, epochs=5)]))
-    [Asked(number=3, overrides={'train.learning_rate': 0.1}, epochs=5, first_epoch=0, parent=None)]
+    [Asked(number=3, overrides={'train.learning_rate': 0.1}, epochs=5, first_epoch=0, parent=None, first=None)]
     """
     return Trial(hyperparameters_of({"asked": [asdict(one) for one in asked]}), name, TrialStatus.RUNNING)
 

@@ -16,15 +16,15 @@ from pipeline.report.hparams import write_hparams
 from pipeline.report.tuning_page import write_tuning_page
 from pipeline.runs import Run, write_json
 from pipeline.spec import Spec
-from pipeline.training.search import Journal, Search, Trial, check_space
+from pipeline.training.search import EPOCHS, Journal, Search, Trial, check_space
 from pipeline.tuning import JOURNAL
 from pipeline.tuning.address import listening
 from pipeline.tuning.bar import Progress
 from pipeline.tuning.clock import Clock
 from pipeline.tuning.finalists import Finalist, in_order, noise, number_of_finalists, score_again, winner
-from pipeline.tuning.folds import folds_of
-from pipeline.tuning.jobs import failure, jobs_of, merged, most_at_once, trainings_of
+from pipeline.tuning.jobs import failure, jobs_of, merged, most_at_once, seeds_of, trainings_of
 from pipeline.tuning.journals import journal_of
+from pipeline.tuning.prepared import Prepared, check_prepare
 from pipeline.tuning.trainer import Trainer
 
 
@@ -38,14 +38,14 @@ def search_and_choose(context: Context) -> dict[str, Any]:
     with journal_of(context, work, space) as journal:
         search = search_of(config, spec, space, journal)
         clock = Clock(config.tune.budget_seconds, sum(trial.outcome.seconds for trial in search.trials))
-        trainer = Trainer(context, folds_of(context), work)
+        trainer = Trainer(context, Prepared(context), work)
         if config.tune.workers > 1 or listening():
             from pipeline.tuning import local_workers  # only here: it loads gRPC
 
             local_workers.run_search(context, space, work, search, clock)
         else:
             run_search(context, search, trainer, clock)
-    ranked = in_order(search.trials)
+    ranked = in_order(search.trials, config)
     if not ranked:
         raise none_scored(search.trials)
     finalists = again(context, ranked, trainer, clock)
@@ -94,12 +94,13 @@ def write(
     context: Context, work: Path, space: dict[str, Any], trials: list[Trial], finalists: list[Finalist], clock: Clock
 ) -> dict[str, Any]:
     """The artifact; returns the summary."""
-    config, ranked = context.config, in_order(trials)
+    config, ranked = context.config, in_order(trials, context.config)
     best = winner(ranked, finalists)
     failed = sum(trial.outcome.error is not None for trial in trials)
     is_short = not clock.has_time_for_trials(number_of_finalists(config) > 0) and len(trials) < config.tune.trials
     write_json(context.out / "best.json", best.asked.overrides)
-    write_json(context.out / "trials.json", [trial.to_json() for trial in trials])
+    rows = [trial.to_json() | {"seeds": seeds_of(trial.asked, config)} for trial in trials]
+    write_json(context.out / "trials.json", rows)
     about = {
         "algorithm": config.tune.algorithm,
         "space": space,
@@ -137,15 +138,19 @@ def check(context: Context, spec: Spec, space: dict[str, Any]) -> None:
         optimizer_of(chosen)
         if any(key.startswith("model.") for key in values):
             build_model(chosen, spec)
+        if any(key.startswith("prepare.") for key in values):
+            check_prepare(context, chosen)
 
     check_space(space, values_fit)
 
 
 def start_of(config: Config, spec: Spec) -> dict[str, Any]:
-    """The config's own values. Not epochs and patience: a trial has those of the section tune."""
+    """The config's own values."""
     known = resolved(config, spec)
     start = {f"model.{key}": value for key, value in model_of(known, spec.image_shape is not None)[1].items()}
+    start |= {f"prepare.{key}": value for key, value in config.section("prepare").items()}
     own = ("optimizer", "learning_rate", "schedule", "batch_size", "label_smoothing", "ema", "precision")
+    start[EPOCHS] = known.train.max_epochs
     return start | {f"train.{key}": known.section(f"train.{key}") for key in (*own, "class_weight", "resample")}
 
 

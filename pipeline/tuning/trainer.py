@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.config import Config
 from pipeline.context import Context
 from pipeline.errors import PipelineError
 from pipeline.model_steps import checkpoints_in, spec_of, train_once
@@ -19,6 +20,7 @@ from pipeline.training.search import Outcome
 from pipeline.tuning.beginnings import Beginnings
 from pipeline.tuning.jobs import Job, trainings_of
 from pipeline.tuning.parts import Parts
+from pipeline.tuning.prepared import Prepared
 from pipeline.tuning.saved import lane_of, load, remove, save
 
 # A population's weights, float32, at most; with what optimizers keep and gradients it takes four to six times as much.
@@ -34,27 +36,29 @@ class Trainer:
 
     Args:
       context: of the stage.
-      folds: the same with the data of each fold, see `folds_of`.
+      prepared: the data of each fold, and of each way to prepare them.
       work: where populations are saved while they train; None: nowhere.
       on_progress: called now and then with how many epochs are done, of all jobs of this call.
       has_time: whether to go on.
     """
 
     context: Context
-    folds: Sequence[Context]
+    prepared: Prepared
     work: Path | None = None
     on_progress: Callable[[float], None] = lambda epochs: None
     has_time: Callable[[], bool] = lambda: True
     _programs: OrderedDict[str, dict[Any, Any]] = field(default_factory=OrderedDict)
     _done: float = 0.0
+    _beginnings: dict[Path, Beginnings] = field(default_factory=dict)
+    _configs: dict[str, Config] = field(default_factory=dict)
 
     def train(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         """What came of each, as it becomes known. When there is no more time, jobs that had no epoch are left out."""
-        self._done, self._beginnings = 0.0, [Beginnings(fold, spec_of(fold)) for fold in self.folds]
+        self._done, self._beginnings, self._configs = 0.0, {}, {}
         parts = self._parts()
         known = parts.of(jobs)
         yield from self._ended(known)
-        groups: dict[tuple[str | None, int], list[tuple[Job, Candidate | None]]] = {}
+        groups: dict[tuple[str | None, Path], list[tuple[Job, Candidate | None]]] = {}
         ended = {job.name for job, _ in known}
         for job in (job for job in jobs if job.name not in ended):
             candidate = self._candidate(job)
@@ -63,9 +67,9 @@ class Trainer:
                 continue
             key = group_key(candidate)
             epochs = (job.asked.first_epoch, job.asked.epochs)
-            own = groups.setdefault((key and f"{key}-{epochs}", job.fold), [])
+            own = groups.setdefault((key and f"{key}-{epochs}", self._context_of(job).inputs["prepare"]), [])
             own.append((job, candidate if key else None))
-        for (key, _), group in groups.items():  # of one key on several folds the graphs are the same
+        for (key, _), group in groups.items():  # of one key on several data the graphs are the same
             size = 1 if key is None else self._size(group[0][1])
             for begin in range(0, len(group), size):
                 if not self.has_time():  # a graph would be made in vain
@@ -91,15 +95,27 @@ class Trainer:
     def _candidate(self, job: Job) -> Candidate | Outcome:
         """The training at its beginning, or why there is none."""
         try:
-            return self._beginnings[job.fold].candidate(job.config(self.context.config))
+            found = self._context_of(job)
+            data = found.inputs["prepare"]
+            if data not in self._beginnings:
+                self._beginnings[data] = Beginnings(found, spec_of(found))
+            return self._beginnings[data].candidate(self._config_of(job))
         except Exception as error:
             return Outcome(None, _said(error))
+
+    def _config_of(self, job: Job) -> Config:
+        if job.name not in self._configs:  # to check one takes a millisecond or two
+            self._configs[job.name] = job.config(self.context.config)
+        return self._configs[job.name]
+
+    def _context_of(self, job: Job) -> Context:
+        return self.prepared.of(self._config_of(job), job.fold)
 
     def _size(self, candidate: Candidate | None) -> int:
         """Of a population of such candidates at most."""
         if self.context.config.tune.population != "auto":
             return self.context.config.tune.population
-        weights = sum(value.size for value in candidate.weights) if candidate else 1
+        weights = candidate.num_weights if candidate else 1
         return max(1, min(_MOST_TRIALS, _LARGEST_POPULATION // max(weights, 1)))
 
     def _together(self, key: str, group: Sequence[tuple[Job, Candidate | None]]) -> list[tuple[Job, Outcome]]:
@@ -121,8 +137,8 @@ class Trainer:
         from pipeline.data.input_pipeline import make_eval
         from pipeline.data.store import Store
 
-        config, first = self.context.config, jobs[0].asked
-        fold = self.folds[jobs[0].fold]
+        config, first = self.context.config, jobs[0]
+        context = self._context_of(first)
         saved = self._saved(jobs)
         lanes = [
             lane_of(place, candidate, saved.get(job.name))
@@ -130,10 +146,10 @@ class Trainer:
         ]
         population = Population(
             candidates,
-            spec_of(fold),
-            make_eval(Store(fold.inputs["prepare"] / "validation")),
-            epochs=first.epochs,
-            total_epochs=config.tune.epochs,
+            spec_of(context),
+            make_eval(Store(context.inputs["prepare"] / "validation")),
+            epochs=first.asked.epochs,
+            total_epochs=self._config_of(first).train.max_epochs,
             patience=config.tune.patience,
             lanes=lanes,
             on_call=self._on_call(jobs),
@@ -173,7 +189,7 @@ class Trainer:
     def _keep_rung(self, pairs: list[tuple[Job, Lane]]) -> None:
         """Saves what a higher rung may go on from."""
         for job, lane in pairs:
-            if job.asked.epochs < self.context.config.tune.epochs and lane.error is None:
+            if job.asked.epochs < (self._config_of(job).train.max_epochs or 0) and lane.error is None:
                 self._save(self._rung(job.name), [(job, lane)])
 
     def _rung(self, name: str) -> Path:
@@ -210,10 +226,10 @@ class Trainer:
 
         error = None
         try:
-            config = job.config(self.context.config)
-            fold = self.folds[job.fold]
-            checkpoint = self.work and checkpoints_in(fold, self.work / f"alone-{job.name}", job.name)
-            train_once(fold, config, spec_of(fold), on_epoch, checkpoint)
+            config = self._config_of(job)
+            context = self._context_of(job)
+            checkpoint = self.work and checkpoints_in(context, self.work / f"alone-{job.name}", job.name)
+            train_once(context, config, spec_of(context), on_epoch, checkpoint)
         except _IsEnough:
             pass
         except Exception as raised:

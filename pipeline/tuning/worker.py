@@ -25,7 +25,7 @@ from pipeline.errors import PipelineError
 from pipeline.progress import Reporter
 from pipeline.runs import Run, read_json
 from pipeline.tensorflow_import import import_tensorflow
-from pipeline.tuning import FOLDS
+from pipeline.tuning import PREPARED
 from pipeline.tuning.address import Address
 
 # That a chief may be away: it may be started again, which takes as long as TensorFlow does, or later than its workers.
@@ -88,10 +88,10 @@ class _Worker:
 
     def work(self) -> int:
         """One lease after another; how many trials they had."""
-        from pipeline.tuning.folds import folds_of
+        from pipeline.tuning.prepared import Prepared
         from pipeline.tuning.trainer import Trainer
 
-        trainer, count = Trainer(self.context, folds_of(self.context), self.folder), 0
+        trainer, count = Trainer(self.context, Prepared(self.context), self.folder), 0
         while True:
             lease = self.client.create_trial(self.client.tuner_id)
             if lease.status == "STOPPED":
@@ -188,8 +188,8 @@ def _folder(context: Context, name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if {found.name for found in shared.glob("*")} == {FOLDS}:  # the last one here, and of a chief elsewhere
-            shutil.rmtree(shared / FOLDS, ignore_errors=True)
+        if {found.name for found in shared.glob("*")} == {PREPARED}:  # the last one here, and of a chief elsewhere
+            shutil.rmtree(shared / PREPARED, ignore_errors=True)
         for empty in (shared, shared.parent):
             with contextlib.suppress(OSError):  # not empty: a chief or other workers have theirs there
                 empty.rmdir()

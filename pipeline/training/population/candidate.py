@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -21,16 +22,18 @@ class Candidate:
 
     Attributes:
       model: uncompiled, with the weights that it begins with; the population keeps one of all its candidates' models.
-      weights: of all its variables, in the order of `model.variables`.
+      initial: what gives the value that each of its variables begins with, in the order of `model.variables`. Not the
+        values themselves: of many large models they would fill the memory before the first is trained.
       optimizer: one of ours, see `pipeline.training.optimizers`.
-      train: batches of all epochs, as `make_train` gives them.
+      train: batches of all epochs, as `make_train` gives them; of another seed, where `seed` is given.
       numbers: of the model.
       structure: of the model; None where it must be trained alone.
       label_smoothing, ema, precision: see `pipeline.training.fit`.
+      seed: of its batches; None: that of `train`. Datasets for many seeds need not be made: they take 20 ms each.
     """
 
     model: keras.Model
-    weights: list[np.ndarray]
+    initial: Sequence[Callable[[], np.ndarray]]
     optimizer: Any
     train: tf.data.Dataset
     numbers: Numbers
@@ -38,14 +41,15 @@ class Candidate:
     label_smoothing: float = 0.0
     ema: float | None = None
     precision: Precision = "float32"
+    seed: int | None = None
 
     @classmethod
     def of(cls, model: keras.Model, optimizer: Any, train: tf.data.Dataset, **options: Any) -> Candidate:
-        """Of a model that was just built; `options` are the last three attributes."""
+        """Of a model that was just built; `options` are the last four attributes."""
         structure = structure_of(model) if kind_of(optimizer) else None
         return cls(
             model,
-            [variable.numpy() for variable in model.variables],
+            [variable.numpy for variable in model.variables],
             optimizer,
             train,
             numbers_of(model),
@@ -56,13 +60,19 @@ class Candidate:
     @property
     def feed(self) -> Any:
         """Of the batches; None where they come from elsewhere."""
-        return getattr(self.train, "feed", None)
+        found = getattr(self.train, "feed", None)
+        return found if found is None or self.seed is None else replace(found, seed=self.seed)
+
+    @property
+    def num_weights(self) -> int:
+        """Of all its variables."""
+        return sum(int(np.prod(variable.shape)) for variable in self.model.variables)
 
     @property
     def seeds(self) -> list[list[int]]:
         """The states that its generators of random numbers begin with."""
-        states, pairs = seeds_of(self.model), zip(self.model.variables, self.weights, strict=True)
-        return [value.tolist() for variable, value in pairs if id(variable) in states]
+        states, pairs = seeds_of(self.model), zip(self.model.variables, self.initial, strict=True)
+        return [value().tolist() for variable, value in pairs if id(variable) in states]
 
 
 def group_key(candidate: Candidate) -> str | None:

@@ -13,9 +13,11 @@ import tensorflow as tf
 
 from pipeline.models.outputs import answer_losses, example_losses
 from pipeline.spec import Spec
+from pipeline.training.population.draws import drawn_beside
 from pipeline.training.population.first import copying
 from pipeline.training.population.layout import Layout
 from pipeline.training.population.rates import dropping
+from pipeline.training.population.sources import batches_of_trials
 from pipeline.training.population.structure import seeds_of
 from pipeline.training.population.updates import Coefficients, Step, update_of
 from pipeline.training.precision import Precision, computing_in
@@ -75,7 +77,7 @@ class Program:
         """So many steps.
 
         Args:
-          batches: of one element, or where batches differ of a tuple of one element for each of them.
+          batches: of `dataset_of`.
           count: of steps.
           state, settings: as `state.py` makes them.
 
@@ -83,7 +85,8 @@ class Program:
           The state after them.
         """
         arguments = (batches, tf.constant(count, tf.int32), state, settings)
-        result: Tree = self._graph(self._many, arguments, len(settings["factor"]))(*arguments)
+        num_kinds = len(settings["num_seeds"])  # of batches
+        result: Tree = self._graph(self._many, arguments, len(settings["factor"]), num_kinds)(*arguments)
         return result
 
     def validation(self, batch: tuple[Any, ...], state: Tree) -> tuple[tf.Tensor, tf.Tensor]:
@@ -147,7 +150,7 @@ class Program:
         if not form.same_seeds:
             own["seeds"] = state["seeds"]
         if not form.same_batches:
-            own["batch"] = _chosen(batch, settings["batches"])
+            own["batch"] = batches_of_trials(batch, settings["num_seeds"], settings["batches"])
 
         def of_one(trial: Tree) -> Any:
             seeds = trial["seeds"] if "seeds" in trial else state["seeds"]
@@ -209,7 +212,8 @@ class Program:
     def _map(self, function: Callable[[Tree], Any], trials: Tree) -> Any:
         """Over the leading axis of a tree, at once or for the one trial that there is."""
         if self.form.stacked:
-            return tf.vectorized_map(function, trials)
+            with drawn_beside():
+                return tf.vectorized_map(function, trials)
         found = function(tf.nest.map_structure(lambda tensor: tensor[0], trials))
         return tf.nest.map_structure(lambda tensor: tensor[tf.newaxis], found)
 
@@ -238,8 +242,3 @@ def _shares(step: tf.Tensor, settings: Tree) -> tf.Tensor:
     progress = tf.clip_by_value(tf.cast(step, tf.float64) * per_step, 0.0, 1.0)
     shares = tf.stack([schedule(progress, per_step) for schedule in SCHEDULES.values()])
     return tf.cast(tf.gather(shares, settings["schedule"]), tf.float32) * settings["factor"]
-
-
-def _chosen(batches: Sequence[Any], of: tf.Tensor) -> Any:
-    """Each trial's own batch: a tree of [trials, rows, ...]."""
-    return tf.nest.map_structure(lambda *parts: tf.gather(tf.stack(parts), of), *batches)

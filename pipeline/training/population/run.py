@@ -13,10 +13,8 @@ from pipeline.training.population.candidate import Candidate
 from pipeline.training.population.lane import Lane
 from pipeline.training.population.part import Part
 from pipeline.training.population.program import Form, Program
-from pipeline.training.population.state import (
-    form_of,
-    settings_of,
-)
+from pipeline.training.population.sources import Places, Source, dataset_of
+from pipeline.training.population.state import form_of, settings_of
 from pipeline.training.population.structure import has_convolutions
 from pipeline.training.steps import in_memory
 
@@ -68,9 +66,7 @@ class Population:
     def __post_init__(self) -> None:
         self.steps_per_epoch = self.candidates[0].feed.steps_per_epoch
         self.num_steps = (self.total_epochs or self.epochs) * self.steps_per_epoch
-        feeds: dict[str, int] = {}
-        self._feed_of = [feeds.setdefault(_feed_key(one.feed), len(feeds)) for one in self.candidates]
-        self._feeds = [self.candidates[self._feed_of.index(place)].feed for place in feeds.values()]
+        self._sources = [Source.of(candidate.feed) for candidate in self.candidates]
         self.validation_batches = in_memory(self.validation)
         self._parts: list[Part] = []
         self.lanes = self.lanes or [Lane(place, candidate) for place, candidate in enumerate(self.candidates)]
@@ -126,27 +122,16 @@ class Population:
         mine = [lane.candidate for lane in lanes]
         everyone = form_of(self.candidates, stacked=stacked, same_seeds=True, same_batches=True)
         seeds = {repr(candidate.seeds) for candidate in mine}
-        own = form_of(mine, stacked=stacked, same_seeds=len(seeds) == 1, same_batches=len(self._used(lanes)) == 1)
+        batches = {self._sources[lane.place] for lane in lanes}
+        own = form_of(mine, stacked=stacked, same_seeds=len(seeds) == 1, same_batches=len(batches) == 1)
         common = ("smoothing", "l1", "l2", "proximal", "clips", *(["kinds"] if stacked else []))
         return replace(own, **{name: getattr(everyone, name) for name in common})
 
     def settings(self, lanes: Sequence[Lane], form: Form) -> dict[str, Any]:
         """Of some lanes."""
-        used = self._used(lanes)
-        places = [used.index(self._feed_of[lane.place]) for lane in lanes]
+        places = Places.of([self._sources[lane.place] for lane in lanes])
         return settings_of([lane.candidate for lane in lanes], places, self.num_steps, form.kinds)
 
     def batches(self, lanes: Sequence[Lane], step: int) -> tf.data.Iterator:
-        """The batches of their feeds from a step on."""
-        found = [self._feeds[place].dataset(self.epochs, first_step=step) for place in self._used(lanes)]
-        return iter(found[0] if len(found) == 1 else tf.data.Dataset.zip(tuple(found)))
-
-    def _used(self, lanes: Sequence[Lane]) -> list[int]:
-        return sorted({self._feed_of[lane.place] for lane in lanes})
-
-
-def _feed_key(feed: Any) -> str:
-    """Equal for feeds that give the same batches."""
-    return repr(
-        [getattr(feed, name) for name in ("seed", "batch_size", "augment", "resample", "class_weight", "shard")]
-    )
+        """The batches of some lanes from a step on, as `Program.steps` takes them."""
+        return iter(dataset_of([self._sources[lane.place] for lane in lanes], self.epochs, step))

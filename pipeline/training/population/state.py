@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pipeline.training.population.candidate import Candidate
 from pipeline.training.population.program import Form, Program, Tree
+from pipeline.training.population.sources import Places
 from pipeline.training.population.updates import Coefficients, coefficients_of, first_slots, kind_of, num_slots
 from pipeline.training.schedules import SCHEDULES
 
@@ -33,13 +34,13 @@ def form_of(candidates: Sequence[Candidate], *, stacked: bool, same_seeds: bool,
 
 
 def settings_of(
-    candidates: Sequence[Candidate], batches: Sequence[int], num_steps: int, kinds: Sequence[str]
+    candidates: Sequence[Candidate], places: Places, num_steps: int, kinds: Sequence[str]
 ) -> dict[str, Any]:
     """All numbers of the trials, as arrays; they do not move.
 
     Args:
       candidates: the trials.
-      batches: which of the batches of a step each of them sees.
+      places: of their batches.
       num_steps: of a whole training, which the schedules go by.
       kinds: of the form.
     """
@@ -59,7 +60,8 @@ def settings_of(
         "ema": np.array([candidate.ema or 0.0 for candidate in candidates], np.float32),
         "schedule": np.array([names.index(candidate.optimizer.schedule) for candidate in candidates], np.int32),
         "factor": np.ones(len(candidates), np.float32),
-        "batches": np.array(batches, np.int32),
+        "batches": np.array(places.of_trials, np.int32),
+        "num_seeds": np.array(places.num_seeds, np.int32),
         "per_step": np.float64(1 / max(num_steps, 1)),
     }
 
@@ -67,7 +69,7 @@ def settings_of(
 def beginning(candidate: Candidate, program: Program) -> dict[str, Any]:
     """One trial before its first step: arrays without the leading axis."""
     variables = list(program.model.variables)
-    pairs = list(zip(variables, candidate.weights, strict=True))
+    pairs = [(variable, value()) for variable, value in zip(variables, candidate.initial, strict=True)]
     trainable = {id(variable) for variable in program.model.trainable_variables}
     row = program.layout.row([value for variable, value in pairs if id(variable) in trainable])
     rest = [(variable, value) for variable, value in pairs if id(variable) not in trainable]

@@ -61,7 +61,8 @@ def of_weights(candidate: Candidate, layout: Layout, row: np.ndarray, steps: tup
 
 
 def _batches(candidate: Candidate) -> Batches:
-    return Batches.of(candidate.train, int(candidate.train.cardinality()) // candidate.feed.steps_per_epoch)
+    epochs = int(candidate.train.cardinality()) // candidate.feed.steps_per_epoch
+    return Batches.of(candidate.feed.dataset(epochs), epochs)
 
 
 def _rate(candidate: Candidate, step: int, num_steps: int) -> float:

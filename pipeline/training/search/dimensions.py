@@ -11,10 +11,25 @@ from typing import Any, TypeGuard
 
 from pipeline.errors import ConfigError
 
-# Data are prepared once for all trials, so only what comes after that can be tuned.
-TUNABLE = ("model.", "train.")
-# How long a trial trains is the section tune's own.
-_NOT_TUNABLE = ("train.epochs", "train.budget", "train.patience")
+# How long a trial trains, in epochs; where the space has it, in place of `tune.epochs`.
+EPOCHS = "train.epochs"
+TUNABLE = ("prepare.", "model.", "train.")
+_OTHER_ROWS = "it decides on the rows that trials are scored on, and their scores could not be compared"
+_READ_ONCE = "rows are read once for all trials, by the stage ingest"
+_SAME_SCORE = "it changes no score"
+# By its beginning, why a key is not tunable; the first that fits.
+_WHY_NOT = {
+    "seed": "a seed that wins is a lucky one. tune.seeds scores each trial on several",
+    "train.patience": "a trial has tune.patience",
+    "train.budget": "trials are limited by tune.epochs, and the whole search by tune.budget",
+    "prepare.image_size": _READ_ONCE,
+    "prepare.cache": _SAME_SCORE,
+    **dict.fromkeys(("source", "label", "task", "split", "twins", "schema_file", "checks", "quarantine"), _OTHER_ROWS),
+    "features": _READ_ONCE,
+    "drift": _SAME_SCORE,
+    **dict.fromkeys(("name", "runs", "feed", "resume", "export"), _SAME_SCORE),
+    "tune": "it is about the search itself",
+}
 _BOUNDS = ("min", "max", "log", "step")
 # A range of more values than this is no list any more: nobody tries them all.
 _MANY = 10_000
@@ -78,11 +93,11 @@ def read_dimension(key: str, form: Any) -> Dimension:
       >>> read_dimension("model.dropout", {"min": 0, "max": 0.3, "step": 0.1}).values
       (0.0, 0.1, 0.2, 0.3)
     """
-    if not key.startswith(TUNABLE) or key in _NOT_TUNABLE:
+    why = next((why for start, why in _WHY_NOT.items() if f"{key}.".startswith(f"{start}.")), None)
+    if why is not None or not key.startswith(TUNABLE):
         raise ConfigError(
-            f'"tune.space": "{key}" cannot be tuned.',
-            expected=f"a key below model or train, and none of {', '.join(_NOT_TUNABLE)}",
-            fix="Data are prepared once for all trials; how long a trial is, tune.epochs and tune.patience say.",
+            f'"tune.space": "{key}" cannot be tuned{f": {why}" if why else ""}.',
+            expected="a key below prepare, model or train",
         )
     if not isinstance(form, dict):
         return _listed(key, form, {})

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.errors import TuningError
 from pipeline.training.search.conditions import read_space
 from pipeline.training.search.configurations import all_within
-from pipeline.training.search.dimensions import is_same
+from pipeline.training.search.dimensions import EPOCHS, is_same
 from pipeline.training.search.journal import Journal
 from pipeline.training.search.space import decode, first_configuration, is_own, to_hyperparameters
 from pipeline.training.search.trials import Asked, Outcome, Trial
@@ -30,7 +30,7 @@ class Search:
       algorithm: random, grid, bayesian or hyperband (Li et al. 2018, factor 3: a trial that goes on in a higher rung
         is a new trial with a parent).
       trials: at most so many; a small space may hold fewer.
-      epochs: that a trial trains at most.
+      epochs: that a trial trains at most, unless the space says it.
       seed: of the search; 0 is one, too.
       journal: what it holds is asked and told again, and the search goes on from there. None: nothing is kept.
 
@@ -195,10 +195,11 @@ class Search:
     def _to_asked(self, number: int, values: dict[str, Any]) -> Asked:
         if self._algorithm != "hyperband":
             chosen = self._first if number == 0 and self._algorithm != "grid" else decode(values)
-            return Asked(number, chosen, self._epochs)
+            return Asked(number, chosen, chosen.get(EPOCHS, self._epochs))
         parent = self._number_of[values["tuner/trial_id"]] if values.get("tuner/trial_id") else None
         chosen = self._asked[parent].overrides if parent is not None else decode(values) if number else self._first
-        return Asked(number, chosen, values["tuner/epochs"], values["tuner/initial_epoch"], parent)
+        first = None if parent is None else self._asked[parent].line
+        return Asked(number, chosen, values["tuner/epochs"], values["tuner/initial_epoch"], parent, first)
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         self._oracle.finish(self._in_oracle.pop(number), outcome.score)

@@ -16,6 +16,7 @@ class Asked:
       epochs: to train until, counted from the beginning of the training.
       first_epoch: to go on from; 0: from the beginning.
       parent: the trial to go on from, which was trained until `first_epoch`; None: none.
+      first: the trial with which its training began, where that is another one.
     """
 
     number: int
@@ -23,6 +24,12 @@ class Asked:
     epochs: int
     first_epoch: int = 0
     parent: int | None = None
+    first: int | None = None
+
+    @property
+    def line(self) -> int:
+        """The number of the trial with which its training began: equal for all rungs of one training."""
+        return self.number if self.first is None else self.first
 
 
 @dataclass(frozen=True)
