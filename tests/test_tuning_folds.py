@@ -20,8 +20,9 @@ from pipeline.progress import silent
 from pipeline.runner import places, run
 from pipeline.runs import read_json
 from pipeline.training.search import Asked
-from pipeline.tuning.folds import folds_of, sides_of
+from pipeline.tuning.folds import sides_of
 from pipeline.tuning.jobs import Job
+from pipeline.tuning.prepared import Prepared
 from pipeline.tuning.trainer import Trainer
 from tests.helpers import write_csv
 
@@ -124,7 +125,7 @@ def test_what_is_learnt_is_learnt_from_the_train_rows_of_the_fold(tmp_path: Path
     table = rows()
     context = context_of(config_in(tmp_path, table=table))
     x = np.asarray(table["x"])
-    for fold, found in enumerate(folds_of(context)):
+    for fold, found in enumerate(Prepared(context).folds):
         sides = sides_of(context, fold)
         for name, side in (("train", TRAIN), ("validation", VALIDATION)):
             store = Store(found.inputs["prepare"] / name)
@@ -140,7 +141,7 @@ def test_weights_of_rows_are_in_units_of_the_fold(tmp_path: Path) -> None:
     table["count"] = np.random.default_rng(1).integers(1, 9, NUM_ROWS).tolist()
     config = config_in(tmp_path, "Stratified", 'features.weight="count"', table=table)
     context = context_of(config)
-    for fold, found in enumerate(folds_of(context)):
+    for fold, found in enumerate(Prepared(context).folds):
         train = sides_of(context, fold) == TRAIN
         store, counts = Store(found.inputs["prepare"] / "train"), np.asarray(table["count"])[train]
         stored = store[np.arange(len(store))]["sample_weight"]
@@ -156,7 +157,7 @@ def test_a_score_is_the_mean_of_the_folds(tmp_path: Path) -> None:
     assert not (context.run_directory / ".checkpoints").exists() or not list(
         (context.run_directory / ".checkpoints").glob("tune-*")
     )
-    folds = folds_of(context)  # once more: those of the search are gone with it
+    folds = Prepared(context).folds  # once more: those of the search are gone with it
 
     def by_fit(trial: dict[str, Any], seed: int) -> float:
         job = Job(Asked(0, trial["overrides"], 2), seed)
@@ -187,16 +188,16 @@ def test_other_test_rows_change_no_score(tmp_path: Path) -> None:
 
 def test_folds_that_were_trained_before_a_kill_are_not_trained_again(tmp_path: Path) -> None:
     context = context_of(config_in(tmp_path))
-    folds, work = folds_of(context), tmp_path / "work"
+    prepared, work = Prepared(context), tmp_path / "work"
     work.mkdir()
     asked = [Asked(number, {"train.learning_rate": 0.01 * (number + 1)}, 2) for number in range(2)]
     jobs = [Job(one, 0, fold) for one in asked for fold in range(FOLDS)]
-    whole = {job.name: outcome for job, outcome in Trainer(context, folds, None).train(jobs)}
-    training = Trainer(context, folds, work).train(jobs)
+    whole = {job.name: outcome for job, outcome in Trainer(context, prepared, None).train(jobs)}
+    training = Trainer(context, prepared, work).train(jobs)
     before = {job.name: outcome for job, outcome in itertools.islice(training, 4)}  # both trials, on two folds
     training.close()
     (work / "population.state").write_text("how far the third fold had come")
-    training = Trainer(context, folds, work).train(jobs)
+    training = Trainer(context, prepared, work).train(jobs)
     after = {job.name: outcome for job, outcome in itertools.islice(training, 4)}
     assert (work / "population.state").exists()  # to be gone on with
     after |= {job.name: outcome for job, outcome in training}
