@@ -216,3 +216,24 @@ def test_more_goes_on_with_the_trials_that_are_done(one_process: tuple[Path, Any
     assert all(found[number] == trial for number, trial in one_process[1].items())
     assert "goes on with 6 trials that are done" in more.stderr
     assert more.stderr.endswith("next: pipeline run iris.toml --set tune.finalist_seeds=1 --set tune.trials=8\n")
+
+
+def test_the_rungs_of_hyperband_rise_among_workers_as_in_one_process(folder: Path) -> None:
+    rungs = ["--set", "tune.algorithm=hyperband", "--set", "tune.epochs=9", "--set", "tune.trials=16", "--quiet"]
+    found = []
+    for workers in ("1", "2"):
+        here = folder.with_name(f"by {workers}")
+        shutil.copytree(folder, here)
+        ok(cli(here, "tune", "iris.toml", *rungs, "--set", f"tune.workers={workers}"))
+        [tuned] = (here / "runs" / "iris" / "tune").iterdir()
+        trials = {trial["number"]: trial for trial in json.loads((tuned / "trials.json").read_text())}
+        found.append((trials, json.loads((tuned / "tuning.json").read_text())["winner"]))
+    (alone, winner), (shared, its_winner) = found
+    assert shared.keys() == alone.keys()
+    assert winner == its_winner
+    children = [trial for trial in alone.values() if trial["parent"] is not None]
+    assert {trial["first_epoch"] for trial in children} >= {1, 3}
+    for number, trial in shared.items():
+        for key in ("overrides", "parent", "epochs", "first_epoch", "seeds"):
+            assert trial[key] == alone[number][key]
+        assert trial["history"] == pytest.approx(alone[number]["history"], rel=1e-3)
