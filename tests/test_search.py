@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
@@ -62,6 +62,16 @@ def test_no_configuration_is_tried_twice(space: dict[str, Any], algorithm: str, 
     assert [trial.asked.number for trial in trials] == list(range(len(trials)))
 
 
+ADAM = {"name": "Adam", "x": 1}  # the name alone is another choice, which stands before it
+
+
+@example({"train.optimizer": ["Adam", "SGD", ADAM]}, "random", 0, 1)
+@example(
+    {"train.optimizer": ["Adam", ADAM], "model.width": {"choices": [1, 2], "when": {"train.optimizer": "Adam"}}},
+    "random",
+    2,
+    1,
+)
 @given(spaces(), st.sampled_from(["random", "grid", "bayesian"]), st.integers(0, 3), st.integers(1, 5))
 @settings(deadline=None, max_examples=20, suppress_health_check=SLOW)
 def test_a_small_space_is_tried_whole_and_the_search_is_over(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
@@ -99,9 +99,11 @@ def first_configuration(dimensions: Iterable[Dimension], start: Mapping[str, Any
     {'train.optimizer': {'name': 'Adam'}}
     """
     chosen: dict[str, Any] = {}
+    stands_for: dict[str, Any] = {}
     for dimension in dimensions:
-        if dimension.key in start and dimension.exists(chosen, is_own):
-            chosen[dimension.key] = start[dimension.key]
+        if dimension.key in start and dimension.exists(stands_for):
+            own = chosen[dimension.key] = start[dimension.key]
+            stands_for[dimension.key] = next(_own_choices(dimension, own), own)
     return chosen
 
 
@@ -111,14 +113,20 @@ def is_own(value: Any, start: Any) -> bool:
     return is_same(value, start) or (name is not None and value in (name, {"name": name}))
 
 
+def _own_choices(dimension: Dimension, start: Any) -> Iterator[Any]:
+    """Those that are the config's own value: first the very same, as a name may be listed beside a table of it."""
+    values = dimension.values or ()
+    yield from (value for value in values if is_same(value, start))
+    yield from (value for value in values if is_own(value, start))
+
+
 def _hyperparameter(dimension: Dimension, start: Any, conditions: list[Any]) -> Any:
     from keras_tuner.engine import hyperparameters
 
     key, values, low, high = dimension.key, dimension.values, dimension.low, dimension.high
     if values is not None and not isinstance(values, range):
-        listed = values
-        wanted = next((encode(dimension, value) for value in listed if is_own(value, start)), None)
-        choices = [encode(dimension, value) for value in listed]
+        wanted = next((encode(dimension, value) for value in _own_choices(dimension, start)), None)
+        choices = [encode(dimension, value) for value in values]
         return hyperparameters.Choice(key, choices, default=wanted, conditions=conditions)
     form = {"sampling": "log" if dimension.log else "linear", "step": dimension.step, "conditions": conditions}
     if isinstance(values, range):
