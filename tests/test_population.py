@@ -14,7 +14,7 @@ from pipeline import models
 from pipeline.training import SGD, Adagrad, Adam, AdamW
 from pipeline.training.population import group_key
 from pipeline.training.schedules import SCHEDULES
-from tests.populating import SMOOTHED, TRIALS, Task, Tasks, Trial, assert_equal_losses
+from tests.populating import SMOOTHED, TOLERANCE, TRIALS, Task, Tasks, Trial, assert_equal_losses
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +42,21 @@ MODELS: dict[str, Callable[[Tasks], Task]] = {
 }
 
 
+# A step of a convnet has tens of thousands of ReLUs. Where rounding alone decides whether one is 0, the gradients of
+# all layers before it change. Of 17 trials two came to 5e-5 and 7e-5 so, one to 4e-6, the others to 7e-8 at most.
+OF_CONVOLUTIONS = 1e-4
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_is_trained_as_by_fit(tasks: Tasks, name: str) -> None:
+    tolerance = OF_CONVOLUTIONS if name == "convnet" else TOLERANCE
     task, place = MODELS[name](tasks), list(MODELS).index(name)
     first = TRIALS[-1] if task.spec.task == "regression" else SMOOTHED  # labels that are numbers cannot be smoothed
     trials = [first, TRIALS[place % 3], TRIALS[(place + 1) % 3]]
     lanes = task.run(trials, together=True)
     for trial, lane in zip(trials, lanes, strict=True):
         assert (lane.error, lane.together) == (None, 3)
-        assert_equal_losses(lane.history, task.losses_by_fit(trial))
+        assert_equal_losses(lane.history, task.losses_by_fit(trial), tolerance)
     assert len({lane.history[-1] for lane in lanes}) == 3
 
 
