@@ -134,7 +134,9 @@ both = ask(rows)
 probabilities = both["probabilities"].numpy()
 assert np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 assert set(both["label"].numpy()) <= {b">50K", b"<=50K"}
-assert (probabilities[0] == probabilities[3]).all(), "white space changes an answer"
+# Each alone: processors round the last rows of a batch in another way than its first.
+clean, padded = (ask([row])["probabilities"].numpy() for row in (rows[0], rows[3]))
+assert (clean == padded).all(), "white space changes an answer"
 for i, row in enumerate(rows):
     alone = ask([row])["probabilities"].numpy()[0]
     assert np.allclose(alone, probabilities[i], atol=1e-6), "alone and in a batch differ"
