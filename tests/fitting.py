@@ -48,6 +48,22 @@ def assert_same_training(found: tuple[History, list[np.ndarray]], expected: tupl
     assert all(np.array_equal(one, other) for one, other in zip(found[1], expected[1], strict=True))
 
 
+@keras.saving.register_keras_serializable("tests")
+class ReLU(keras.layers.Layer):
+    """Makes 0 of a NaN on every processor: the kernels of Keras' own do so on some only."""
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.ops.where(x > 0, x, 0.0)
+
+
+def hides_nan(spec: Spec, *, dropout: float = 0.0) -> keras.Model:
+    """A model that answers with numbers where a feature is NaN; what it learns from that is NaN."""
+    inputs = {"numeric": keras.Input((spec.num_numeric,), name="numeric")}
+    hidden = ReLU()(keras.layers.Dense(4)(inputs["numeric"]))
+    hidden = keras.layers.Dropout(dropout)(hidden) if dropout else hidden
+    return keras.Model(inputs, keras.layers.Dense(spec.num_outputs)(hidden))
+
+
 def new_model(width: int = 8) -> keras.Model:
     keras.utils.set_random_seed(1)
     return mlp(SPEC, width=width, depth=1, dropout=0.0)

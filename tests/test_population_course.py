@@ -15,7 +15,7 @@ from pipeline.errors import TrainingError
 from pipeline.training import SGD, AdamW, Population
 from pipeline.training.population import Lane, part
 from pipeline.tuning.saved import lane_of, load, save
-from tests.fitting import SPEC, store_of, table
+from tests.fitting import SPEC, hides_nan, store_of, table
 from tests.populating import EPOCHS, SMOOTHED, TRIALS, Task, Tasks, Trial, assert_equal_losses, of
 
 
@@ -45,10 +45,6 @@ def test_a_trial_that_diverges_says_why_and_changes_no_other(task: Task, togethe
 WRONG = {"weights": (math.nan, of(AdamW(0.1, "cosine"))), "loss": (0.0, of(SGD(1e9, "one_cycle")))}
 
 
-def parts(error: Exception) -> list[str]:
-    return str(error).split("The batch of ")[1].splitlines()
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("what", WRONG)
@@ -57,18 +53,12 @@ def test_what_is_no_number_is_said_as_fit_says_it(what: str, together: bool, tmp
     columns = table(0)
     columns["numeric"][7, 1] = value
     stores = store_of(columns, tmp_path / "train", SPEC), store_of(table(1), tmp_path / "validation", SPEC)
-    task = Task(SPEC, *stores, partial(models.mlp, width=4, depth=1))
+    task = Task(SPEC, *stores, hides_nan)
     with pytest.raises(TrainingError, match=f"The {what} ") as caught:
         task.losses_by_fit(trial, steps_per_call=2)  # of an epoch, as a population looks at weights
     for lane in task.run([trial, trial], together=together):
         assert lane.score is None
-        assert lane.error is not None
-        # The batch, and what to try. Products of stacked matrices keep the NaN before the ReLU: it is seen in the loss.
-        if what == "weights" and together:
-            assert lane.error.split("The batch of ")[1].splitlines()[1:3] == parts(caught.value)[1:3]
-            assert lane.error.splitlines()[-1] == parts(caught.value)[-1]
-        else:
-            assert lane.error == str(caught.value)
+        assert lane.error == str(caught.value)
 
 
 @pytest.mark.parametrize("worth_leaving", [-1.0, 1e9], ids=["they leave at once", "they stay in the graph"])

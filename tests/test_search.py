@@ -66,7 +66,6 @@ ADAM = {"name": "Adam", "x": 1}  # the name alone is another choice, which stand
 
 
 @example({"train.optimizer": ["Adam", "SGD", ADAM]}, "random", 0, 1)
-@example({"train.optimizer": ["Adam", ADAM], "model.width": {"choices": [1, 2], "when": {"train.optimizer": "Adam"}}}, "random", 1, 1)
 @given(spaces(), st.sampled_from(["random", "grid", "bayesian"]), st.integers(0, 3), st.integers(1, 5))
 @settings(deadline=None, max_examples=20, suppress_health_check=SLOW)
 def test_a_small_space_is_tried_whole_and_the_search_is_over(
@@ -81,6 +80,18 @@ def test_a_small_space_is_tried_whole_and_the_search_is_over(
     )
     assert sorted(chosen_by(trials)) == sorted(json.dumps(one, sort_keys=True) for one in every)
     assert algorithm == "grid" or trials[0].asked.overrides == start
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
+def test_the_first_trial_has_the_keys_of_the_choice_that_it_is(algorithm: str) -> None:
+    width = {"choices": [1, 2], "when": {"train.optimizer": "Adam"}}
+    space, start = (
+        {"train.optimizer": ["Adam", ADAM], "model.width": width},
+        {"train.optimizer": ADAM, "model.width": 1},
+    )
+    trials = drive(make(algorithm, space, start=start))
+    assert trials[0].asked.overrides == {"train.optimizer": ADAM}
+    assert len(set(chosen_by(trials))) == len(trials) == 3
 
 
 @pytest.mark.parametrize("algorithm", ["random", "bayesian", "grid"])

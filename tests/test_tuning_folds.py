@@ -233,7 +233,8 @@ def test_in_limited_time_trials_are_ended_on_all_folds(tmp_path: Path) -> None:
             found = run(config, silent(), until="tune").stages[-1].directory
             break
         except TuningError as error:
-            assert "not even time for one epoch" in error.message
+            if seconds == 48 or "not even time for one epoch" not in error.message:
+                raise
     about = json.loads((found / "tuning.json").read_text())
     assert 0 < about["trials"] < 500
     assert about["cut_short"] == f"the budget of {seconds}s"

@@ -32,8 +32,8 @@ class Done(NamedTuple):
       total: float64 [], the sum that came in plus their losses.
       before: float32 [], the loss of the last step but one; 0 where there was one only.
       loss: float32 [], that of the last one.
-      weights_are_finite: bool [], after them. ReLU makes 0 of a NaN on a CPU, and so weights can be NaN while the loss
-        is a number: `tf.nn.relu(tf.matmul([[np.nan]], [[1.0]]))`.
+      weights_are_finite: bool [], after them. ReLU makes 0 of a NaN on some CPUs, and so weights can be NaN while the
+        loss is a number: `tf.nn.relu(tf.matmul([[np.nan]], [[1.0]]))`.
     """
 
     steps: tf.Tensor
