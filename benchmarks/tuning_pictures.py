@@ -87,12 +87,12 @@ def _step(axis: Any) -> None:
     axis.axis("off")
     axis.set_title("One step: one program, however many trials", fontsize=14)
     _matrix(axis, 4.0, [_ADAM] * 5 + [_SGD] * 3)
-    _box(axis, (0.1, 2.4), (3.0, 3.2), "a batch\n\n(or one of each\naugmentation)")
+    _box(axis, (0.1, 2.4), (3.0, 3.2), "a batch\nof each trial,\nby its seed")
     _box(
         axis,
         (13.2, 1.0),
         (4.0, 6.0),
-        "forward, loss,\nbackward of\none trial,\nmade a program\nfor all rows\n\ndropout masks\nare drawn once",
+        "forward, loss,\nbackward of\none trial,\nmade a program\nfor all rows\n\ndropout masks\nby its seed",
     )
     _box(axis, (18.2, 1.5), (3.6, 5.0), "gradients\n[trials, weights]\n\nlosses\n[trials]")
     _box(axis, (22.9, 3.1), (4.0, 4.7), "Adam, AdamW:\ntheir step", _ADAM)

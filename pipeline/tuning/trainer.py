@@ -25,6 +25,8 @@ from pipeline.tuning.saved import lane_of, load, remove, save
 
 # A population's weights, float32, at most; with what optimizers keep and gradients it takes four to six times as much.
 _LARGEST_POPULATION = 64 << 20
+# Of the orders of rows of all its trials: 8 bytes a row, of three epochs (see `pipeline.data.order`).
+_LARGEST_ORDERS, _ORDER_BYTES = 2 << 30, 3 * 8
 _MOST_TRIALS = 64
 # Groups whose graphs are kept, in case that more of their trials are asked for.
 _KEPT_GROUPS = 4
@@ -115,8 +117,11 @@ class Trainer:
         """Of a population of such candidates at most."""
         if self.context.config.tune.population != "auto":
             return self.context.config.tune.population
-        weights = candidate.num_weights if candidate else 1
-        return max(1, min(_MOST_TRIALS, _LARGEST_POPULATION // max(weights, 1)))
+        if candidate is None:
+            return _MOST_TRIALS
+        by_weights = _LARGEST_POPULATION // max(candidate.num_weights, 1)
+        by_rows = _LARGEST_ORDERS // (_ORDER_BYTES * candidate.feed.num_rows)
+        return max(1, min(_MOST_TRIALS, by_weights, by_rows))
 
     def _together(self, key: str, group: Sequence[tuple[Job, Candidate | None]]) -> list[tuple[Job, Outcome]]:
         jobs, candidates = [job for job, _ in group], [candidate for _, candidate in group if candidate]
