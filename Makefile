@@ -9,8 +9,9 @@ READY := .venv/.ready
 run: env
 	$(BIN)/pipeline run configs/digits.toml
 
+# In two processes; `.venv/bin/python -m pytest` runs them in one.
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m tests
 
 lint: env
 	$(BIN)/ruff check .

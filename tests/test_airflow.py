@@ -89,7 +89,7 @@ def _test_dag(airflow: Path, name: str, folder: Path) -> tuple[subprocess.Comple
     _run(airflow, "db", "migrate", env=env, cwd=folder)
     # Without a terminal the log has no colours; the exit code is 1 when the run failed (Airflow 3.3).
     command = [airflow, "dags", "test", name, WHEN]
-    result = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=170)
+    result = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=600)
     states = _run(airflow, "tasks", "states-for-dag-run", name, WHEN, "--output", "json", env=env, cwd=folder)
     # Warnings may stand before the JSON.
     rows = json.loads(states[states.index("[{") :])

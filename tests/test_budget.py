@@ -6,7 +6,6 @@ import itertools
 import math
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from pipeline.spec import Spec
 from pipeline.training import SGD, Checkpoints, History, fit
 from pipeline.training.budget import Budget
 from pipeline.training.schedules import Progress
+from tests.helpers import undisturbed
 from tests.resuming import Job, make_eval, make_train
 
 SPEC = Spec("binary", 2, num_numeric=3, num_train=70)
@@ -59,16 +59,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("stores")
     train_for(found, 1e-3)
     return found
-
-
-def undisturbed(run: Callable[[], Any]) -> Any:
-    """Again, up to three times: a clock is also that of whatever else this machine does."""
-    for attempt in range(3):
-        try:
-            return run()
-        except AssertionError:
-            if attempt == 2:
-                raise
 
 
 def slow(dataset: tf.data.Dataset, seconds: float) -> tf.data.Dataset:

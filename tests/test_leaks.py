@@ -230,6 +230,6 @@ def test_fifty_thousand_rows_of_thirty_columns_take_a_moment() -> None:
     columns |= {f"c{place}": generator.integers(0, 1000, 50_000).astype(str) for place in range(10)}
     columns["label"] = generator.normal(size=50_000)
     table, kinds = pa.table(columns), kinds_of(columns)
-    start = time.perf_counter()
+    start = time.process_time()  # of the processor: other tests may run beside this one
     assert find_leaks(table, "label", kinds, task="regression") == []
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3

@@ -32,6 +32,7 @@ from pipeline.profiling.machine import Limits, limits
 from pipeline.profiling.originals import originals
 from pipeline.profiling.toml_edit import Change, apply
 from pipeline.progress import silent
+from tests.helpers import undisturbed
 
 SECONDS = 0.5
 SLEEPY = '''
@@ -96,51 +97,62 @@ def feed_of(config: Config) -> Any:
 
 
 def test_a_quick_feed_does_not_starve_the_model(folder: Path) -> None:
-    found = inspection.profile(config_of(folder, "model.width = 1024"), silent(), seconds=SECONDS)
+    def run() -> None:
+        found = inspection.profile(config_of(folder, "model.width = 1024"), silent(), seconds=SECONDS)
 
-    assert found.feed > found.model
-    assert not found.starves
-    assert "times faster than the model" in found.verdict
-    assert found.both < found.feed
-    assert [step.step for step in found.steps] == ["gather"]
-    assert "feed.threads" not in [one.key for one in found.recommended]
-    shown = io.StringIO()
-    show_profile(found, Console(file=shown, highlight=False))
-    assert found.verdict in shown.getvalue()
-    assert "copy memory, one core" in shown.getvalue()
+        assert found.feed > found.model
+        assert not found.starves
+        assert "times faster than the model" in found.verdict
+        assert found.both < found.feed
+        assert [step.step for step in found.steps] == ["gather"]
+        assert "feed.threads" not in [one.key for one in found.recommended]
+        shown = io.StringIO()
+        show_profile(found, Console(file=shown, highlight=False))
+        assert found.verdict in shown.getvalue()
+        assert "copy memory, one core" in shown.getvalue()
+
+    undisturbed(run)
 
 
 def test_a_slow_step_turns_the_verdict_and_is_named(folder: Path) -> None:
     """By the command line, which also writes what helps into the file, and nothing else."""
     from pipeline.cli import app
 
-    text = f'{TABLE}augment = [{{ name = "Noise", scale = 0.1 }}, "sleepy_steps:Sleepy"] # slow\n'
-    (folder / "slow.toml").write_text(text)
-    done = CliRunner().invoke(app, ["profile", "slow.toml", "--apply", "--json", "--quiet", "--seconds", str(SECONDS)])
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout.splitlines()[-1])
+    def run() -> None:
+        text = f'{TABLE}augment = [{{ name = "Noise", scale = 0.1 }}, "sleepy_steps:Sleepy"] # slow\n'
+        (folder / "slow.toml").write_text(text)
+        done = CliRunner().invoke(
+            app, ["profile", "slow.toml", "--apply", "--json", "--quiet", "--seconds", str(SECONDS)]
+        )
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.stdout.splitlines()[-1])
 
-    assert found["starves"]
-    assert 100 < found["feed"] < 1600  # 500 rows/s a thread, however busy the machine is
-    assert found["both"] < found["model"] / 2
-    assert found["slowest"] == "Sleepy(milliseconds=2)"
-    assert found["steps"][-1]["share"] > 0.6  # 0.99 on a quiet machine
-    assert sum(step["share"] for step in found["steps"]) == pytest.approx(1)
-    assert "The model starves" in found["verdict"]
-    assert "Sleepy" in found["verdict"]
-    (threads,) = [one for one in found["recommended"] if one["key"] == "feed.threads"]
-    assert threads["value"] > found["limits"]["cores"]  # who sleeps needs no core
-    assert threads["gain"] > 1.2
-    assert found["applied"] == [{"key": "feed.threads", "old": None, "new": threads["value"]}]
-    assert (folder / "slow.toml").read_text() == f"{text}\n[feed]\nthreads = {threads['value']}\n"
+        assert found["starves"]
+        assert 100 < found["feed"] < 1600  # 500 rows/s a thread, however busy the machine is
+        assert found["both"] < found["model"] / 2
+        assert found["slowest"] == "Sleepy(milliseconds=2)"
+        assert found["steps"][-1]["share"] > 0.6  # 0.99 on a quiet machine
+        assert sum(step["share"] for step in found["steps"]) == pytest.approx(1)
+        assert "The model starves" in found["verdict"]
+        assert "Sleepy" in found["verdict"]
+        (threads,) = [one for one in found["recommended"] if one["key"] == "feed.threads"]
+        assert threads["value"] > found["limits"]["cores"]  # who sleeps needs no core
+        assert threads["gain"] > 1.2
+        assert found["applied"] == [{"key": "feed.threads", "old": None, "new": threads["value"]}]
+        assert (folder / "slow.toml").read_text() == f"{text}\n[feed]\nthreads = {threads['value']}\n"
+
+    undisturbed(run)
 
 
 def test_short_calls_are_found_out(folder: Path) -> None:
-    found = inspection.profile(config_of(folder, "feed.steps_per_call = 1"), silent(), seconds=SECONDS)
+    def run() -> None:
+        found = inspection.profile(config_of(folder, "feed.steps_per_call = 1"), silent(), seconds=SECONDS)
 
-    (one,) = [one for one in found.recommended if one.key == "feed.steps_per_call"]
-    assert one.value == "auto"
-    assert one.gain > 1.2
+        (one,) = [one for one in found.recommended if one.key == "feed.steps_per_call"]
+        assert one.value == "auto"
+        assert one.gain > 1.2
+
+    undisturbed(run)
 
 
 def test_images_larger_than_what_is_on_disk_are_found_out(folder: Path, tmp_path: Path) -> None:
@@ -197,10 +209,14 @@ def test_a_known_speed_is_measured(folder: Path) -> None:
         time.sleep(max(until - time.perf_counter(), 0))
 
     stream = from_memory(feed_of(config_of(folder)), consume)
-    found = measure({"known": stream, "again": stream}, 0.9)
 
-    assert found["known"] == pytest.approx(8000, rel=0.25)
-    assert found["again"] == pytest.approx(8000, rel=0.25)
+    def run() -> None:
+        found = measure({"known": stream, "again": stream}, 0.9)
+
+        assert found["known"] == pytest.approx(8000, rel=0.25)
+        assert found["again"] == pytest.approx(8000, rel=0.25)
+
+    undisturbed(run)
 
 
 def test_the_section_feed_makes_nothing_stale(folder: Path) -> None:

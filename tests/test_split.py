@@ -396,9 +396,9 @@ def test_a_million_rows_are_split_in_a_moment(bound: bool) -> None:
     units = np.arange(1_000_000)
     units[::1000] = 5
     units[7::5000] = units[8::5000]
-    start = time.perf_counter()
+    start = time.process_time()  # of the processor: other tests may run beside this one
     sides = Stratified()(found, units=units if bound else None)
-    assert time.perf_counter() - start < 1.5  # 0.1 s and 0.25 s; a loop over rows takes longer
+    assert time.process_time() - start < 1.5  # 0.1 s and 0.25 s; a loop over rows takes longer
     assert np.abs(np.asarray(counts(sides)) - [700_000, 150_000, 150_000]).max() <= 1000
 
 
