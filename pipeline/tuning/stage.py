@@ -16,7 +16,7 @@ from pipeline.report.hparams import write_hparams
 from pipeline.report.tuning_page import write_tuning_page
 from pipeline.runs import Run, write_json
 from pipeline.spec import Spec
-from pipeline.training.search import EPOCHS, Journal, Search, Trial, check_space
+from pipeline.training.search import Journal, Search, Trial, check_space
 from pipeline.tuning import JOURNAL
 from pipeline.tuning.address import listening
 from pipeline.tuning.bar import Progress
@@ -145,12 +145,11 @@ def check(context: Context, spec: Spec, space: dict[str, Any]) -> None:
 
 
 def start_of(config: Config, spec: Spec) -> dict[str, Any]:
-    """The config's own values."""
+    """The config's own values. Not its epochs: the first trial has those of the section tune."""
     known = resolved(config, spec)
     start = {f"model.{key}": value for key, value in model_of(known, spec.image_shape is not None)[1].items()}
     start |= {f"prepare.{key}": value for key, value in config.section("prepare").items()}
     own = ("optimizer", "learning_rate", "schedule", "batch_size", "label_smoothing", "ema", "precision")
-    start[EPOCHS] = known.train.max_epochs
     return start | {f"train.{key}": known.section(f"train.{key}") for key in (*own, "class_weight", "resample")}
 
 
