@@ -221,6 +221,17 @@ def test_the_budget_cuts_the_search_short_and_the_files_say_so(folder: Path) -> 
     assert about["cut_short"] == f"the budget of {seconds}s"
     assert found.best in [trial["overrides"] for trial in trials]
     assert about["seconds"] < seconds + 22
+    cut = [trial["number"] for trial in trials if trial["cut"]]
+    assert all(len(trial["history"]) < trial["epochs"] for trial in trials if trial["cut"])
+
+    longer = search(folder, f"tune.trials={len(trials)}", "tune.finalists=0")  # they are trained to their end now
+    again = {trial["number"]: trial for trial in longer.trials}  # and those that had begun, and had no epoch
+    assert not any(trial["cut"] for trial in longer.trials)
+    for before in trials:
+        trial = again[before["number"]]
+        assert before["overrides"] == trial["overrides"]
+        assert (before["history"] == trial["history"]) == (trial["number"] not in cut)
+        assert trial["history"][: len(before["history"])] == pytest.approx(before["history"], rel=1e-4)
 
 
 def test_when_time_is_over_no_other_program_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

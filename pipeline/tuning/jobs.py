@@ -115,4 +115,5 @@ def _mean(outcomes: list[Outcome]) -> Outcome:
     first = outcomes[0] if failed is None else failed
     epochs = zip(*(outcome.history for outcome in outcomes), strict=False)
     score = None if failed else fmean(outcome.score for outcome in outcomes if outcome.score is not None)
-    return Outcome(score, first.error, tuple(fmean(losses) for losses in epochs), seconds, first.how)
+    cut = any(outcome.cut for outcome in outcomes)
+    return Outcome(score, first.error, tuple(fmean(losses) for losses in epochs), seconds, first.how, cut)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +60,7 @@ def _take_over(context: Context, path: Path, header: Header) -> None:
         if not earlier.exists():
             continue
         temporary = path.with_suffix(".earlier")
-        shutil.copyfile(earlier, temporary)
+        Journal.copy(earlier, temporary)
         try:
             Journal.open(temporary, header).close()
         except TuningError:

@@ -55,7 +55,7 @@ def answer_of(name: str, number: int, outcome: Outcome) -> Any:
     """A worker's answer: what came of one trial of the lease.
 
     >>> outcome_of(answer_of("a/0", 3, Outcome(0.5, history=(0.75, 0.5))))
-    (3, Outcome(score=0.5, error=None, history=(0.75, 0.5), seconds=0.0, how='alone'))
+    (3, Outcome(score=0.5, error=None, history=(0.75, 0.5), seconds=0.0, how='alone', cut=False))
     """
     status = TrialStatus.FAILED if outcome.score is None else TrialStatus.COMPLETED
     trial = Trial(hyperparameters_of({"number": number, "outcome": asdict(outcome)}), name, status)

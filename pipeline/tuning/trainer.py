@@ -136,7 +136,8 @@ class Trainer:
             gc.collect()  # models refer to themselves: 200 trials would leave 50 MiB of them to Python's own pace
         pairs = list(zip(jobs, lanes, strict=True))
         self._keep_rung(pairs)
-        return [(job, _outcome(lane)) for job, lane in pairs if lane.error or lane.history]
+        patience = self.context.config.tune.patience
+        return [(job, _outcome(job, lane, patience)) for job, lane in pairs if lane.error or lane.history]
 
     def _population(self, key: str, jobs: list[Job], candidates: list[Candidate]) -> list[Lane]:
         from pipeline.data.input_pipeline import make_eval
@@ -229,27 +230,28 @@ class Trainer:
             if len(losses) >= job.asked.epochs or not self.has_time():
                 raise _IsEnough
 
-        error = None
+        error, cut = None, False
         try:
             config = self._config_of(job)
             context = self._context_of(job)
             checkpoint = self.work and checkpoints_in(context, self.work / f"alone-{job.name}", job.name)
             train_once(context, config, spec_of(context), on_epoch, checkpoint)
         except _IsEnough:
-            pass
+            cut = len(losses) < job.asked.epochs
         except Exception as raised:
             error = _said(raised)
         score = min(losses) if losses and error is None else None
-        return Outcome(score, error, tuple(losses), time.perf_counter() - started, "alone")
+        return Outcome(score, error, tuple(losses), time.perf_counter() - started, "alone", cut)
 
 
 class _IsEnough(Exception):
     """The epochs of this rung are done, or the time is over."""
 
 
-def _outcome(lane: Lane) -> Outcome:
+def _outcome(job: Job, lane: Lane, patience: int) -> Outcome:
     how = "alone" if lane.together == 1 else f"population of {lane.together}"
-    return Outcome(lane.score, lane.error, tuple(lane.history), lane.seconds, how)
+    cut = len(lane.history) < job.asked.epochs and not lane.is_over(patience)
+    return Outcome(lane.score, lane.error, tuple(lane.history), lane.seconds, how, cut)
 
 
 def _said(error: Exception) -> str:

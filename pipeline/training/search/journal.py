@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.errors import TuningError
 from pipeline.runs import sync
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,18 @@ class Journal:
             sync(path.parent)
         return journal
 
+    @staticmethod
+    def copy(source: Path, target: Path) -> None:
+        """Copies a journal for a longer search, without what was told of trials that the end of the time cut short.
+
+        They are the last that it was told, and run on; nothing was asked because of them.
+
+        Raises:
+          OSError: it cannot be read or written.
+        """
+        lines = source.read_bytes().splitlines(keepends=True)
+        target.write_bytes(b"".join(line for line in lines if not _is_cut(line)))
+
     def append(self, record: dict[str, Any]) -> None:
         """Writes a line, which is on the disk when this returns. OSError where it cannot: then nothing is written."""
         end = os.lseek(self._descriptor, 0, os.SEEK_END)
@@ -137,6 +149,11 @@ def _record(line: bytes) -> dict[str, Any] | None:
         return found if checksum == _checksum(found) else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _is_cut(line: bytes) -> bool:
+    found = _record(line) or {}
+    return bool(found.get("outcome", {}).get("cut"))
 
 
 def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:

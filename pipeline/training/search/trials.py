@@ -42,6 +42,7 @@ class Outcome:
       history: validation loss of every epoch, of earlier rungs, too.
       seconds: that it took, its share of the time of its population.
       how: it was trained: alone, or in a population of so many.
+      cut: whether the end of the time came before its last epoch, or that of its patience.
     """
 
     score: float | None
@@ -49,6 +50,7 @@ class Outcome:
     history: tuple[float, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     how: str = field(default="alone", compare=False)
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,4 +84,5 @@ class Trial:
             "parent": asked.parent,
             "seconds": round(outcome.seconds, 3),
             "how": outcome.how,
+            "cut": outcome.cut,
         }
