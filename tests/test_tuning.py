@@ -370,7 +370,7 @@ def test_a_search_that_is_interrupted_within_its_trials_goes_on_within_them(fold
         (space(train__augment__0__alpha=[0.1, 0.2]), "augment"),
         (space(train__learning_rate=[0.1, -1.0]), "-1"),
         (space(split__seed=[1, 2]), "split.seed"),
-        (space(train__epochs=[1, 2]), "train.epochs"),
+        (space(train__patience=[1, 2]), "train.patience"),
         ("tune.space={}", "is empty"),
         (space(train__class_weight='[{ "no such class" = 2.0 }]'), "no such class"),
     ],
