@@ -13,7 +13,9 @@ from pipeline.training.search import Asked, Outcome
 # Trials that a search asks for at once. A Bayesian one learns from those before, the others do not, or only by rungs;
 # and where the time is limited, those that have begun should have time to end.
 _AT_ONCE, _BAYESIAN, _IN_LIMITED_TIME = 64, 8, 16
-_FRESH = 1 << 30
+# From one seed to the next of a search; odd, so that none comes twice. Searches whose own seeds are near, as those of
+# people are, have no seed in common then, and their luck is not the same.
+_STRIDE, _FRESH = 0x1E3779B1, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ def seeds_of(asked: Asked, config: Config) -> list[int]:
 
     With one seed for all, a search would find what suits the initial weights and the order of rows of that one.
     """
-    return _seeds_from(config.seed + asked.line * config.tune.seeds, config.tune.seeds)
+    return _seeds(config.seed, asked.line * config.tune.seeds, config.tune.seeds)
 
 
 def fresh_seeds(config: Config) -> list[int]:
     """The `tune.finalist_seeds` seeds of the finalists, which no trial has, however many there will be."""
-    return _seeds_from(config.seed + _FRESH, config.tune.finalist_seeds)
+    return _seeds(config.seed, _FRESH, config.tune.finalist_seeds)
 
 
 def trainings_of(config: Config) -> int:
@@ -87,13 +89,13 @@ def failure(number: int, outcome: Outcome) -> str:
     return f"trial {number} failed: {first}"
 
 
-def _seeds_from(first: int, count: int) -> list[int]:
-    """So many seeds, one after another.
+def _seeds(own: int, first: int, count: int) -> list[int]:
+    """So many seeds of a search, from a place on; at place 0 stands its own.
 
-    >>> _seeds_from(2**31 - 1, 2)
-    [2147483647, 0]
+    >>> _seeds(7, 0, 2)
+    [7, 506952120]
     """
-    return [(first + place) % 2**31 for place in range(count)]
+    return [(own + place * _STRIDE) % 2**31 for place in range(first, first + count)]
 
 
 def merged(found: Iterable[tuple[Job, Outcome]], trainings: int) -> Iterator[tuple[Asked, Outcome]]:
