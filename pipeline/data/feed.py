@@ -27,6 +27,8 @@ from pipeline.spec import Spec
 # A block of batches has about this size: large enough to forget what starting an operation costs, and still in the
 # cache.
 _BLOCK_BYTES = 2 << 20
+# With many seeds a batch is large already, and each thread keeps the memory that it once had.
+_BLOCK_BYTES_BESIDE = 512 << 10
 _MAX_BLOCK_STEPS = 256
 # Stores beyond this are shuffled in windows, so that rows are read from disk in long runs. A fixed size, not that of
 # this machine's memory: the order of an epoch must not depend on the machine.
@@ -113,7 +115,8 @@ class Feed:
         if self.block_steps is not None:
             return self.block_steps
         batch_bytes = self.store.num_bytes / max(self.num_rows, 1) * self.batch_size / self.shard[1]
-        return int(np.clip(_BLOCK_BYTES // max(batch_bytes * len(self._of_seeds), 1), 1, _MAX_BLOCK_STEPS))
+        wanted = _BLOCK_BYTES_BESIDE if self.beside else _BLOCK_BYTES
+        return int(np.clip(wanted // max(batch_bytes * len(self._of_seeds), 1), 1, _MAX_BLOCK_STEPS))
 
     def rows(self, step: int) -> np.ndarray:
         """The row numbers of the batch of a step: int64 [rows of this shard]."""

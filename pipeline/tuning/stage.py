@@ -17,7 +17,7 @@ from pipeline.report.tuning_page import write_tuning_page
 from pipeline.runs import Run, write_json
 from pipeline.spec import Spec
 from pipeline.training.search import Journal, Search, Trial, check_space
-from pipeline.tuning import JOURNAL
+from pipeline.tuning import JOURNAL, arenas
 from pipeline.tuning.address import listening
 from pipeline.tuning.bar import Progress
 from pipeline.tuning.clock import Clock
@@ -30,6 +30,7 @@ from pipeline.tuning.trainer import Trainer
 
 def search_and_choose(context: Context) -> dict[str, Any]:
     """Stores of train and validation -> best.json, trials.json, tuning.json, journal.jsonl."""
+    arenas.as_few_as_cores()
     config = context.config
     spec = spec_of(context)
     space = space_of(config, spec)

@@ -63,11 +63,13 @@ def work(
     """
     import_tensorflow()
     from pipeline.model_steps import space_of, spec_of
+    from pipeline.tuning import arenas
     from pipeline.tuning.agreement import agreement, check_agreement
     from pipeline.tuning.journals import header_of
     from pipeline.tuning.messages import content_of
     from pipeline.tuning.service import Client
 
+    arenas.as_few_as_cores()
     name = name or f"{socket.gethostname()}-{os.getpid()}"
     with contextlib.closing(Client(address, name, patience)) as client:
         about = content_of(client.get_space())
