@@ -317,7 +317,7 @@ def _check_space(config: Config, function: Any) -> None:
     """Refuses keys that are not there, with the nearest one; why others cannot be tuned, `check_space` says."""
     from pipeline.config_sections import Prepare, Train
     from pipeline.errors import did_you_mean
-    from pipeline.training.search import EPOCHS
+    from pipeline.training.search import EPOCHS, why_not_tuned
 
     space = config.tune.space or {}
     known = [f"model.{name}" for name in inspect.signature(function).parameters if name != "spec"]
@@ -332,7 +332,7 @@ def _check_space(config: Config, function: Any) -> None:
         if key.startswith(("model.", "train.", "prepare.")) and parent not in known and not is_free:
             raise ConfigError(
                 f'"tune.space": there is no key "{key}".',
-                expected=f"one of {', '.join(known)}",
+                expected=f"one of {', '.join(name for name in known if not why_not_tuned(name))}",
                 fix=did_you_mean(key, known).strip() or None,
             )
     if config.tune.algorithm == "hyperband" and EPOCHS in space:

@@ -1,7 +1,7 @@
 """What to try: KerasTuner's oracles behind a journal that survives a kill. Importing it does not load KerasTuner."""
 
 from pipeline.training.search.default import default_space
-from pipeline.training.search.dimensions import EPOCHS
+from pipeline.training.search.dimensions import EPOCHS, why_not_tuned
 from pipeline.training.search.journal import Header, Journal
 from pipeline.training.search.search import ALGORITHMS, Search
 from pipeline.training.search.space import check_space, overrides, to_hyperparameters
@@ -20,4 +20,5 @@ __all__ = [
     "default_space",
     "overrides",
     "to_hyperparameters",
+    "why_not_tuned",
 ]

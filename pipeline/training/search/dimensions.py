@@ -79,6 +79,15 @@ class Dimension:
         )
 
 
+def why_not_tuned(key: str) -> str | None:
+    """Why a key of the config cannot be in a space; None: nothing is known against it.
+
+    >>> why_not_tuned("train.patience")
+    'a trial has tune.patience'
+    """
+    return next((why for start, why in _WHY_NOT.items() if f"{key}.".startswith(f"{start}.")), None)
+
+
 def read_dimension(key: str, form: Any) -> Dimension:
     """One key of the config's `tune.space`.
 
@@ -93,7 +102,7 @@ def read_dimension(key: str, form: Any) -> Dimension:
       >>> read_dimension("model.dropout", {"min": 0, "max": 0.3, "step": 0.1}).values
       (0.0, 0.1, 0.2, 0.3)
     """
-    why = next((why for start, why in _WHY_NOT.items() if f"{key}.".startswith(f"{start}.")), None)
+    why = why_not_tuned(key)
     if why is not None or not key.startswith(TUNABLE):
         raise ConfigError(
             f'"tune.space": "{key}" cannot be tuned{f": {why}" if why else ""}.',
