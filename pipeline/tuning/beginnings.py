@@ -27,7 +27,7 @@ class Beginnings:
     """Makes candidates.
 
     A model is first built without weights, which says what layers it has and by what their weights are initialized. To
-    draw these then takes a tenth of the time of building the model once more.
+    draw these then takes about a fifth of the time of building the model once more.
 
     Args:
       context: of the stage.

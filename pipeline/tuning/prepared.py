@@ -86,7 +86,7 @@ class Prepared:
         prepare, rows = config.prepare, ingested / "rows.arrow"
         try:
             choices = choices_of(schema, *chosen_transforms(config), defaults_of(config))
-            spec, transforms, _ = learn_and_encode(
+            spec, _, _ = learn_and_encode(
                 rows,
                 schema,
                 self._sides(fold),
@@ -97,7 +97,6 @@ class Prepared:
                 cache=prepare.cache,
             )
             write_json(temporary / "spec.json", spec.to_json())
-            write_json(temporary / "transforms.json", transforms.to_json())
             try:
                 temporary.rename(target)
             except OSError:

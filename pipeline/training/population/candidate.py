@@ -29,7 +29,7 @@ class Candidate:
       numbers: of the model.
       structure: of the model; None where it must be trained alone.
       label_smoothing, ema, precision: see `pipeline.training.fit`.
-      seed: of its batches; None: that of `train`. Datasets for many seeds need not be made: they take 20 ms each.
+      seed: of its batches; None: that of `train`. A dataset for each seed would take as long as building the model.
     """
 
     model: keras.Model
